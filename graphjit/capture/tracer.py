@@ -1,0 +1,467 @@
+"""From output tensors back to inputs: the calls of a model, ordered and named.
+
+The order of layers is Keras's (by depth, then by first visit from the outputs), since
+lists of weights are in that order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
+from typing import Any, Final
+
+from graphjit.builder import Builder
+from graphjit.capture.input_layer import InputLayer
+from graphjit.capture.layer import Cell, Layer
+from graphjit.capture.tensor import Call, Tensor
+from graphjit.errors import CaptureError
+from graphjit.ir import (
+    NO_CALL,
+    Config,
+    Graph,
+    LayerCall,
+    Param,
+    Ref,
+    Value,
+)
+from graphjit.ops.base import Op, Random, with_fields
+from graphjit.printer import bodies_of
+from graphjit.types import TensorType
+from graphjit.verify import verify
+
+__all__ = ["ROOT", "Captured", "SubModel", "capture", "snake_case"]
+
+
+#: The path of the layer table's last row, which is the model itself.
+ROOT: Final = "/"
+
+
+class SubModel(Layer):
+    """A layer that is itself a captured model: inlined under a name scope."""
+
+    captured: Captured
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a model is made of.
+
+    Attributes:
+        graph: The training graph.
+        cells: For every param the cell that holds its value.
+        layers: The model's layers in Keras's order.
+        names: The layers' names in this model, in the same order.
+    """
+
+    graph: Graph
+    cells: dict[str, Cell]
+    layers: tuple[Layer, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Scope:
+    """What is known of one layer while a model is captured."""
+
+    path: str
+    calls: int = 0
+
+
+@dataclass(slots=True)
+class _Tracer:
+    builder: Builder
+    values: dict[Tensor, tuple[Value, Value | None]] = field(
+        default_factory=dict["Tensor", "tuple[Value, Value | None]"]
+    )
+    refs: dict[Tensor, Ref] = field(default_factory=dict["Tensor", "Ref"])
+    cells: dict[str, Cell] = field(default_factory=dict[str, "Cell"])
+    known: dict[int, str] = field(default_factory=dict[int, str])
+    state: dict[str, Value] = field(default_factory=dict[str, "Value"])
+
+
+def capture(inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str) -> Captured:
+    """The graph that computes `outputs` from `inputs`.
+
+    Raises:
+        CaptureError: An output depends on an Input that is not among `inputs`; two
+            layers or two inputs have one name; an input is given twice.
+    """
+    _check_tensors(inputs, "inputs")
+    _check_tensors(outputs, "outputs")
+    if len(set(inputs)) != len(inputs):
+        raise CaptureError(f"model {name!r}: an input is given twice")
+    calls = _ordered_calls(inputs, outputs, name)
+    layers = list(dict.fromkeys(call.layer for call in calls))
+    names = _names(layers)
+    tracer = _Tracer(Builder(name))
+    _add_inputs(tracer, inputs, names)
+    scopes = {layer: _Scope(names[layer]) for layer in layers}
+    for call in calls:
+        if call.outputs[0] not in tracer.values:
+            _inline(tracer, call, scopes[call.layer])
+    builder = tracer.builder
+    for at, tensor in enumerate(outputs):
+        value, mask = tracer.values[tensor]
+        builder.output(_output_name(builder, names[tensor.call.layer], at), value, mask)
+    for param, value in tracer.state.items():
+        builder.update(param, value)
+    graph = _with_outputs(builder.build(), outputs, tracer)
+    verify(graph)
+    return Captured(
+        graph, tracer.cells, tuple(layers), tuple(names[layer] for layer in layers)
+    )
+
+
+def _with_outputs(graph: Graph, outputs: Sequence[Tensor], tracer: _Tracer) -> Graph:
+    """The graph with its own row in the layer table, which names its outputs."""
+    refs = tuple(tracer.refs[tensor] for tensor in outputs)
+    types = tuple(tensor.type for tensor in outputs)
+    config = Config.freeze({"name": graph.name})
+    row = LayerCall(ROOT, ROOT, "Functional", config, results=refs, types=types)
+    return graph.replace(layers=(*graph.layers, row))
+
+
+def _check_tensors(tensors: Sequence[object], what: str) -> None:
+    if not tensors:
+        raise CaptureError(f"a model needs {what}, received none")
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            received = type(tensor).__name__
+            raise CaptureError(
+                f"a model's {what} are tensors, received {received}",
+                hint="start from graphjit.Input(shape) and call layers on it",
+            )
+
+
+# --- order ----------------------------------------------------------------------
+
+
+def _ordered_calls(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str
+) -> list[Call]:
+    """Every call between inputs and outputs, in Keras's order of layers."""
+    finished, visits = _visit(inputs, outputs, name)
+    call_depth: dict[Call, int] = {}
+    layer_depth: dict[Layer, int] = {}
+    ends = {tensor.call for tensor in inputs}
+    for call in reversed(finished):
+        depth = max(call_depth.setdefault(call, 0), layer_depth.get(call.layer, 0))
+        layer_depth[call.layer] = call_depth[call] = depth
+        if call in ends:
+            continue
+        for tensor in call.inputs:
+            before = call_depth.get(tensor.call, 0)
+            call_depth[tensor.call] = max(depth + 1, before)
+    for at, tensor in enumerate(inputs):
+        if tensor.call not in call_depth:
+            # An input that nothing reads: Keras gives it depth 0, before the rest.
+            call_depth[tensor.call] = 0
+            visits[tensor.call.layer] = at - len(inputs)
+            finished.append(tensor.call)
+    position = {call: at for at, call in enumerate(finished)}
+    return sorted(
+        finished,
+        key=lambda call: (
+            -call_depth[call],
+            visits[call.layer],
+            position[call],
+        ),
+    )
+
+
+def _visit(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str
+) -> tuple[list[Call], dict[Layer, int]]:
+    """Calls in depth-first post-order, and when each layer was first met."""
+    ends = {tensor.call for tensor in inputs}
+    given = set(inputs)
+    finished: list[Call] = []
+    done: set[Call] = set()
+    open_: set[Call] = set()
+    visits: dict[Layer, int] = {}
+    for output in outputs:
+        stack = [(output, False)]
+        while stack:
+            tensor, leaving = stack.pop()
+            call = tensor.call
+            if leaving:
+                open_.discard(call)
+                done.add(call)
+                finished.append(call)
+                continue
+            if call in done or call in open_:
+                continue
+            visits.setdefault(call.layer, len(visits))
+            open_.add(call)
+            stack.append((tensor, True))
+            if tensor in given or call in ends:
+                continue
+            if isinstance(call.layer, InputLayer):
+                _disconnected(name, output, tensor, inputs)
+            stack.extend((source, False) for source in reversed(call.inputs))
+    return finished, visits
+
+
+def _disconnected(
+    name: str, output: Tensor, missing: Tensor, inputs: Sequence[Tensor]
+) -> None:
+    listed = ", ".join(repr(tensor) for tensor in inputs)
+    raise CaptureError(
+        f"model {name!r}: the graph is disconnected: output {output!r} depends on "
+        f"{missing!r}, which is not among the inputs",
+        details=[f"inputs: {listed}"],
+        hint="add that Input to the model's inputs",
+    )
+
+
+# --- names ----------------------------------------------------------------------
+
+
+def snake_case(name: str) -> str:
+    """The stem of an unnamed layer's name, as Keras forms it.
+
+    >>> snake_case("BatchNormalization"), snake_case("Conv2D"), snake_case("ReLU")
+    ('batch_normalization', 'conv2d', 're_lu')
+    """
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _names(layers: Sequence[Layer]) -> dict[Layer, str]:
+    taken: dict[str, Layer] = {}
+    for layer in layers:
+        if layer.name is None:
+            continue
+        other = taken.setdefault(layer.name, layer)
+        if other is not layer:
+            kinds = f"{type(other).__name__} and {type(layer).__name__}"
+            raise CaptureError(
+                f"two layers are called {layer.name!r} ({kinds})",
+                hint="names are unique in a model; rename one",
+            )
+    names: dict[Layer, str] = {}
+    counts: dict[str, int] = {}
+    for layer in layers:
+        if layer.name is not None:
+            names[layer] = layer.name
+            continue
+        stem = "input" if isinstance(layer, InputLayer) else _stem(layer)
+        name = stem
+        while name in taken:
+            counts[stem] = counts.get(stem, 0) + 1
+            name = f"{stem}_{counts[stem]}"
+        taken[name] = layer
+        names[layer] = name
+    return names
+
+
+def _stem(layer: Layer) -> str:
+    return "model" if isinstance(layer, SubModel) else snake_case(type(layer).__name__)
+
+
+def _output_name(builder: Builder, layer: str, position: int) -> str:
+    taken = {output.name for output in builder.build().outputs}
+    return layer if layer not in taken else f"{layer}_{position}"
+
+
+# --- inlining -------------------------------------------------------------------
+
+
+def _add_inputs(
+    tracer: _Tracer, inputs: Sequence[Tensor], names: dict[Layer, str]
+) -> None:
+    builder = tracer.builder
+    for tensor in inputs:
+        layer = tensor.call.layer
+        name = names[layer]
+        if tensor.index:
+            name = f"{name}_{tensor.index}"
+        value = builder.input(name, tensor.type)
+        mask = None
+        if tensor.mask_type is not None:
+            mask = builder.input(f"{name}/mask", tensor.mask_type)
+        tracer.values[tensor] = (value, mask)
+        tracer.refs[tensor] = Ref(len(builder.layers))
+        builder.layers.append(_input_row(name, layer, tensor.type))
+
+
+def _input_row(name: str, layer: Layer, type_: TensorType) -> LayerCall:
+    if isinstance(layer, InputLayer):
+        config = layer.get_config()
+    else:
+        shape = list(type_.user_shape())
+        config = {"name": name, "dtype": type_.dtype, "batch_shape": shape}
+    config["name"] = name
+    return LayerCall(name, name, "InputLayer", Config.freeze(config), types=(type_,))
+
+
+def _inline(tracer: _Tracer, call: Call, scope: _Scope) -> None:
+    """Add one call's fragment to the graph, under the scope of its layer."""
+    builder, layer = tracer.builder, call.layer
+    number = scope.calls
+    scope.calls += 1
+    path = scope.path if number == 0 else f"{scope.path}@{number}"
+    row = len(builder.layers)
+    params = _param_names(tracer, call, scope.path)
+    is_model = isinstance(layer, SubModel)
+    config = {"name": scope.path} if is_model else layer.get_config()
+    config["name"] = scope.path
+    types = tuple(tensor.type for tensor in call.outputs)
+    inputs = tuple(tracer.refs[tensor] for tensor in call.inputs)
+    entry = LayerCall(
+        path,
+        scope.path,
+        "Functional" if is_model else type(layer).__name__,
+        Config.freeze(config),
+        call=number,
+        inputs=inputs,
+        results=_inner_results(call.fragment, row + 1) if is_model else (),
+        types=types,
+        params=() if is_model else tuple(params.values()),
+    )
+    builder.layers.append(entry)
+    if is_model:
+        _append_table(
+            builder, call.fragment, row, path, scope.path, number, inputs, params
+        )
+    _inline_nodes(tracer, call, path, row, params, is_model)
+    for tensor in call.outputs:
+        tracer.refs[tensor] = Ref(row, tensor.index)
+
+
+def _param_names(tracer: _Tracer, call: Call, path: str) -> dict[str, str]:
+    """For the fragment's params their names in the model; declare the new ones."""
+    cells = _cells_of(call.layer)
+    names: dict[str, str] = {}
+    for param in call.fragment.params:
+        cell = cells[param.name]
+        name = tracer.known.get(id(cell))
+        if name is None:
+            name = f"{path}/{param.name}"
+            if name in tracer.cells:
+                raise CaptureError(f"two params are called {name!r}")
+            tracer.known[id(cell)] = name
+            tracer.cells[name] = cell
+            tracer.builder.param(_renamed(param, name))
+        names[param.name] = name
+    return names
+
+
+def _cells_of(layer: Layer) -> dict[str, Cell]:
+    return layer.captured.cells if isinstance(layer, SubModel) else layer.cells
+
+
+def _renamed(param: Param, name: str) -> Param:
+    return Param(
+        name,
+        param.type,
+        param.initializer,
+        param.regularizer,
+        param.constraint,
+        param.collection,
+        param.trainable,
+    )
+
+
+def _inner_results(fragment: Graph, offset: int) -> tuple[Ref, ...]:
+    """Which rows, once appended from `offset` on, make the nested model's outputs."""
+    results = fragment.layers[-1].results
+    return tuple(Ref(ref.call + offset, ref.index) for ref in results)
+
+
+def _append_table(
+    builder: Builder,
+    fragment: Graph,
+    row: int,
+    path: str,
+    layer_path: str,
+    number: int,
+    inputs: Sequence[Ref],
+    params: dict[str, str],
+) -> None:
+    """Append a nested model's rows (but its own last one), moved under `path`."""
+    offset = row + 1
+    sources = iter(inputs)
+    per_call = Counter(inner.layer for inner in fragment.layers)
+    for inner in fragment.layers[:-1]:
+        refs = tuple(Ref(ref.call + offset, ref.index) for ref in inner.inputs)
+        top = inner.parent == NO_CALL
+        if top and inner.cls == "InputLayer":
+            refs = (next(sources),)
+        builder.layers.append(
+            LayerCall(
+                f"{path}/{inner.path}",
+                f"{layer_path}/{inner.layer}",
+                inner.cls,
+                inner.config,
+                inner.call + number * per_call[inner.layer],
+                row if top else inner.parent + offset,
+                refs,
+                tuple(Ref(ref.call + offset, ref.index) for ref in inner.results),
+                inner.types,
+                tuple(params[name] for name in inner.params),
+            )
+        )
+
+
+def _inline_nodes(
+    tracer: _Tracer,
+    call: Call,
+    path: str,
+    row: int,
+    params: dict[str, str],
+    is_model: bool,
+) -> None:
+    builder, fragment = tracer.builder, call.fragment
+    local: dict[Value, Value] = {}
+    entries = iter(fragment.inputs)
+    for tensor in call.inputs:
+        value, mask = tracer.values[tensor]
+        local[next(entries).value] = value
+        if tensor.mask_type is not None and mask is not None:
+            local[next(entries).value] = mask
+    for param in fragment.params:
+        name = params[param.name]
+        local[param.value] = tracer.state.get(name, Value(name))
+    for node in fragment.nodes:
+        results = builder.node(
+            _reseeded(node.op, f"{path}/{node.name}"),
+            [None if v is None else local[v] for v in node.operands],
+            name=f"{path}/{node.name}",
+            epilogue=node.epilogue,
+            call=row + 1 + node.call if is_model else row,
+            loc=node.loc or call.loc,
+        )
+        local.update(zip(node.values(), results, strict=True))
+    for update in fragment.updates:
+        tracer.state[params[update.param]] = local[update.value]
+    for loss in fragment.losses:
+        builder.loss(f"{path}/{loss.name}", local[loss.value])
+    for tensor, output in zip(call.outputs, fragment.outputs, strict=True):
+        mask = None if output.mask is None else local[output.mask]
+        tracer.values[tensor] = (local[output.value], mask)
+
+
+def _reseeded(op: Op, path: str) -> Op:
+    """The op with the seed of its random draws made its own by where it stands."""
+    changes: dict[str, Any] = {}
+    if isinstance(op, Random):
+        text = f"{op.seed}:{path}".encode()
+        digest = hashlib.blake2b(text, digest_size=4).digest()
+        changes["seed"] = int.from_bytes(digest, "little") >> 1
+    for name, body in bodies_of(op):
+        nodes = [
+            replaced(n, op=_reseeded(n.op, f"{path}/{n.name}")) for n in body.nodes
+        ]
+        if any(
+            new.op is not old.op for new, old in zip(nodes, body.nodes, strict=True)
+        ):
+            changes[name] = body.replace(nodes=tuple(nodes))
+    if not changes:
+        return op
+    return with_fields(op, **changes)

@@ -1,0 +1,118 @@
+"""Data given to a model: matched to its inputs, checked, cast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from graphjit.errors import DataError, nearest
+from graphjit.ir import Input
+from graphjit.narrow import mapping_of, sequence_of
+from graphjit.types import TensorType
+
+__all__ = ["as_array", "bind_inputs", "check_shape"]
+
+
+def bind_inputs(inputs: Sequence[Input], x: Any) -> list[Any]:
+    """One array per input, in input order, checked and cast.
+
+    Args:
+        inputs: The graph's inputs.
+        x: An array for one input; a list or tuple in input order or a dict by name
+            for several.
+
+    Raises:
+        DataError: A wrong count, name, shape, or data that is not numeric.
+    """
+    arrays = [
+        as_array(entry.name, given, entry.type)
+        for entry, given in zip(inputs, _matched(inputs, x), strict=True)
+    ]
+    symbols: dict[str, tuple[int, str]] = {}
+    for entry, array in zip(inputs, arrays, strict=True):
+        check_shape(entry.name, entry.type, array.shape, symbols)
+    return arrays
+
+
+def _matched(inputs: Sequence[Input], x: Any) -> list[Any]:
+    names = [entry.name for entry in inputs]
+    given = mapping_of(x)
+    if given is not None:
+        unknown = [key for key in given if key not in names]
+        if unknown:
+            guess = nearest(str(unknown[0]), names)
+            raise DataError(
+                f"expected inputs {names}, received {unknown[0]!r}",
+                hint=f"did you mean {guess!r}?" if guess else None,
+            )
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise DataError(f"expected inputs {names}, {missing[0]!r} is missing")
+        return [given[name] for name in names]
+    items = sequence_of(x)
+    if len(inputs) == 1:
+        wrapped = items is not None and len(items) == 1 and hasattr(items[0], "shape")
+        return items if wrapped and items is not None else [x]
+    if items is None or len(items) != len(inputs):
+        count = type(x).__name__ if items is None else len(items)
+        raise DataError(
+            f"expected {len(inputs)} inputs {names} as a list, tuple or dict, "
+            f"received {count}"
+        )
+    return items
+
+
+def as_array(name: str, given: Any, type_: TensorType) -> Any:
+    """`given` as an array of the input's dtype; any numeric dtype is cast.
+
+    Raises:
+        DataError: The data is not numeric, or ragged.
+    """
+    array: Any = given
+    if not isinstance(given, (jax.Array, np.ndarray)):
+        try:
+            array = np.asarray(given)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"input {name!r}: not an array: {error}") from None
+    if array.dtype.name == type_.dtype:
+        return array
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == np.bool_):
+        raise DataError(
+            f"input {name!r}: expected numbers ({type_}), received dtype {array.dtype}"
+        )
+    return array.astype(type_.dtype)
+
+
+def check_shape(
+    name: str,
+    type_: TensorType,
+    shape: tuple[int, ...],
+    symbols: dict[str, tuple[int, str]],
+) -> None:
+    """Refuse a shape that does not fit the type; equal symbols are equal numbers.
+
+    Raises:
+        DataError: Names input, expected type, received shape.
+    """
+    if len(shape) != len(type_.shape):
+        hint = None
+        if len(shape) + 1 == len(type_.shape):
+            hint = "the batch axis is missing; x[None] is a batch of one"
+        message = f"expected {type_} of rank {type_.rank}, received shape {shape}"
+        raise DataError(f"input {name!r}: {message}", hint=hint)
+    for axis, (wanted, dim) in enumerate(zip(type_.shape, shape, strict=True)):
+        if wanted is None or wanted == dim:
+            continue
+        if isinstance(wanted, int):
+            message = f"expected {type_}, received shape {shape}"
+            raise DataError(f"input {name!r}: {message}: axis {axis} is {dim}")
+        earlier = symbols.setdefault(wanted, (dim, name))
+        if earlier[0] != dim:
+            raise DataError(
+                f"input {name!r}: axis {axis} ({wanted}) is {dim}, but input "
+                f"{earlier[1]!r} has {wanted} = {earlier[0]}"
+            )

@@ -1,0 +1,329 @@
+"""What an op is: one frozen dataclass per IR node kind, and the hooks passes ask.
+
+An op's fields are its attributes. It has `infer` (types in, types out) and `lower`
+(arrays in, arrays out), and where they apply `to_inference`, `to_frozen`, `permuted`,
+`kernels` and traits. Passes ask traits and hooks, never lists of kinds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    dataclass_transform,
+)
+
+from graphjit.errors import FormatError
+from graphjit.layout import Layout
+from graphjit.registry import Registry
+from graphjit.types import TensorType
+
+if TYPE_CHECKING:
+    import jax
+
+__all__ = [
+    "OPS",
+    "Array",
+    "Becomes",
+    "ChannelAffine",
+    "Elementwise",
+    "Emit",
+    "Kernel",
+    "Layout",
+    "MixesRows",
+    "Op",
+    "Permuted",
+    "Random",
+    "Refusal",
+    "Result",
+    "Same",
+    "ScalesOutput",
+    "fields_of",
+    "operand_role",
+    "register_op",
+    "result_types",
+    "with_fields",
+]
+
+Array: TypeAlias = "jax.Array"
+Types: TypeAlias = TensorType | tuple[TensorType, ...]
+OpType = TypeVar("OpType", bound="type[Op]")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """In `Becomes.results`: the old result is result `index` of the new op."""
+
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """In `Becomes.results`: the old result is the operand at `operand`."""
+
+    operand: int
+
+
+@dataclass(frozen=True, slots=True)
+class Becomes:
+    """What an op turns into in another mode (inference, frozen).
+
+    Attributes:
+        op: The new op; None where every result is one of the operands.
+        operands: Which of the old operands the new op takes, in order.
+        results: For each old result what stands in its place.
+    """
+
+    op: Op | None
+    operands: tuple[int, ...]
+    results: tuple[Result | Same, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Permuted:
+    """An op's answer to "your first operand lies in this layout".
+
+    Attributes:
+        op: The op to run on the permuted operands.
+        operands: The layout it wants of each operand.
+        results: The layout in which each result then lies.
+    """
+
+    op: Op
+    operands: tuple[Layout, ...]
+    results: tuple[Layout, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a rewrite does not apply; passes log it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """An alternative lowering of an op, with the measurement that chooses it.
+
+    Attributes:
+        name: What `Node.kernel` holds when it is chosen.
+        platforms: The platforms for which it was measured.
+        applies: (op, operand types) -> whether the rule holds for this node.
+        lower: (op, *arrays) -> arrays, in place of `Op.lower`.
+        measured: The measurement behind the rule, in words.
+    """
+
+    name: str
+    platforms: tuple[str, ...]
+    applies: Callable[[Any, Sequence[TensorType | None]], bool]
+    lower: Callable[..., Any]
+    measured: str
+
+
+class Op:
+    """Base of every op.
+
+    Subclasses are made with `register_op`, which turns them into frozen, slotted
+    dataclasses and enters them into the closed table `OPS`.
+
+    Attributes:
+        kind: The name printed and saved.
+        version: Raised when the meaning of saved attributes changes.
+        roles: Names of the operands, for messages; a last role ending in "*"
+            stands for any number.
+        infer: Operand types (None for an operand left out) to result types.
+        lower: Operand arrays to result arrays. An op with the `Random` trait also
+            takes ``key=``; an op that owns body graphs takes ``run=``.
+        kernels: Alternative lowerings.
+        threads: (operand, result) pairs: the result is the state's new value.
+    """
+
+    __slots__ = ()
+
+    kind: ClassVar[str]
+    version: ClassVar[int] = 1
+    roles: ClassVar[tuple[str, ...]] = ("x",)
+    infer: ClassVar[Callable[..., Types]]
+    lower: ClassVar[Callable[..., Any]]
+    kernels: ClassVar[tuple[Kernel, ...]] = ()
+    threads: ClassVar[tuple[tuple[int, int], ...]] = ()
+
+    def to_inference(self) -> Becomes | None:
+        """What this op is in an inference graph; None: the same."""
+        return None
+
+    def to_frozen(self) -> Becomes | None:
+        """What this op is when its layer is frozen; None: the same."""
+        return None
+
+    def permuted(
+        self, layout: Layout, types: Sequence[TensorType | None]
+    ) -> Permuted | None:
+        """How to run with operand 0 lying in `layout`; None: it cannot.
+
+        Args:
+            layout: The layout in which operand 0 lies.
+            types: The operands' logical types.
+        """
+        del layout, types
+        return None
+
+    def flops(
+        self, operands: Sequence[TensorType | None], results: Sequence[TensorType]
+    ) -> int:
+        """Floating-point operations of one application with all dims known."""
+        del operands
+        return _elements(results)
+
+
+class Emit(Protocol):
+    """What an op may use to emit further ops on its operands (see `Builder`)."""
+
+    def __call__(self, op: Op, *operands: Any, name: str | None = None) -> Any: ...
+
+    def type_of(self, value: Any) -> TensorType: ...
+
+
+# --- traits ---------------------------------------------------------------------
+
+
+class Elementwise:
+    """Trait: result[i] depends on operand[i] alone; all operands broadcast."""
+
+    __slots__ = ()
+
+
+class Random:
+    """Trait: `lower` takes a key, folded from the caller's and the op's `seed`."""
+
+    __slots__ = ()
+
+    seed: int
+
+
+class MixesRows:
+    """Trait: a result at one row of the batch depends on other rows.
+
+    `row_mask` is the position of the operand that takes the row-validity mask
+    (bool[batch]) of a padded batch, None where the op cannot take one.
+    """
+
+    __slots__ = ()
+
+    row_mask: ClassVar[int | None] = None
+
+    def masks_rows(self) -> bool:
+        """Whether this op, with its attributes, can ignore the rows of padding."""
+        return self.row_mask is not None
+
+
+class ScalesOutput:
+    """Trait: the op is linear in its weights, so per-channel affine maps fold in.
+
+    The output's channels are its last axis. `emit` adds ops on params, which
+    `split_prologue` later moves out of the graph.
+    """
+
+    __slots__ = ()
+
+    def scale_output(
+        self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any
+    ) -> tuple[Any, ...] | Refusal:
+        """Operands with which the op computes ``op(x) * scale + shift``."""
+        raise NotImplementedError
+
+    def scale_input(
+        self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any
+    ) -> tuple[Any, ...] | Refusal:
+        """Operands with which the op computes ``op(x * scale + shift)``."""
+        del emit, operands, scale, shift
+        return Refusal("the op has no rule for a scaled input")
+
+
+class ChannelAffine:
+    """Trait: the op computes ``x * scale + shift`` per channel, from params alone.
+
+    Operand 0 is x; `axis` is the channel axis.
+    """
+
+    __slots__ = ()
+
+    axis: int
+
+    def scale_and_shift(self, emit: Emit, operands: Sequence[Any]) -> tuple[Any, Any]:
+        """Emit the vectors ``scale`` and ``shift`` from the op's operands."""
+        raise NotImplementedError
+
+
+# --- the closed table -----------------------------------------------------------
+
+OPS: Registry[type[Op]] = Registry("op", FormatError)
+
+
+@dataclass_transform(frozen_default=True)
+def register_op(
+    kind: str,
+    *,
+    version: int = 1,
+    roles: tuple[str, ...] = ("x",),
+) -> Callable[[OpType], OpType]:
+    """Make a class an op: a frozen, slotted dataclass in the table `OPS`."""
+
+    def decorate(cls: OpType) -> OpType:
+        made: Any = dataclass(frozen=True, slots=True)(cls)
+        made.kind = kind
+        made.version = version
+        made.roles = roles
+        OPS.add(kind, made)
+        return made
+
+    return decorate
+
+
+def operand_role(op: Op, position: int) -> str:
+    """The name of the operand at `position`, for messages.
+
+    >>> from graphjit.ops.elementwise import Add
+    >>> operand_role(Add(), 1)
+    'x1'
+    """
+    last = op.roles[-1]
+    if last.endswith("*") and position >= len(op.roles) - 1:
+        return f"{last[:-1]}{position - len(op.roles) + 1}"
+    if position < len(op.roles):
+        return op.roles[position]
+    return f"operand {position}"
+
+
+def result_types(op: Op, types: Sequence[TensorType | None]) -> tuple[TensorType, ...]:
+    """`op.infer`, always as a tuple."""
+    inferred = op.infer(*types)
+    return inferred if isinstance(inferred, tuple) else (inferred,)
+
+
+def fields_of(op: Op) -> tuple[tuple[str, Any], ...]:
+    """The attributes of an op, in declared order."""
+    declared = dataclasses.fields(op)  # pyright: ignore[reportArgumentType]
+    return tuple((field.name, getattr(op, field.name)) for field in declared)
+
+
+def with_fields(op: Op, **changes: Any) -> Op:
+    """The op with some attributes changed."""
+    return dataclasses.replace(op, **changes)  # pyright: ignore[reportArgumentType, reportUnknownVariableType]
+
+
+def _elements(types: Sequence[TensorType]) -> int:
+    total = 0
+    for type_ in types:
+        size = 1
+        for dim in type_.shape:
+            size *= dim if isinstance(dim, int) else 1
+        total += size
+    return total

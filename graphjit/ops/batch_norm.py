@@ -1,0 +1,333 @@
+"""Batch normalization: with the batch's statistics, and with given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from graphjit.capture.arguments import arg, boolean, choice, fraction, integer, number
+from graphjit.capture.emitter import Emitter
+from graphjit.capture.layer import LAYERS, Layer
+from graphjit.constraints import Constraint
+from graphjit.errors import ShapeError
+from graphjit.initializers import Initializer
+from graphjit.ir import Value
+from graphjit.layout import Layout
+from graphjit.narrow import sequence_of
+from graphjit.ops import weights
+from graphjit.ops.base import (
+    Array,
+    Becomes,
+    ChannelAffine,
+    Emit,
+    MixesRows,
+    Op,
+    Permuted,
+    Result,
+    Same,
+    register_op,
+)
+from graphjit.ops.elementwise import Multiply, Negate, Rsqrt, Subtract
+from graphjit.regularizers import Regularizer
+from graphjit.types import TensorType
+
+__all__ = ["BatchNorm", "BatchNormInference", "BatchNormalization"]
+
+_ROLES = ("x", "gamma", "beta", "mean", "variance", "row_mask")
+
+
+def _check(
+    axis: int,
+    x: TensorType,
+    vectors: Sequence[tuple[str, TensorType | None]],
+) -> None:
+    if not 0 < axis < x.rank:
+        raise ShapeError(f"axis {axis} does not fit rank {x.rank}")
+    channels = x.shape[axis]
+    for role, vector in vectors:
+        if vector is not None and vector.shape != (channels,):
+            message = f"{role}: expected shape ({channels},), received {vector.shape}"
+            raise ShapeError(message, notes={"x": f"channels = axis {axis}"})
+
+
+def _along(vector: Array, axis: int, rank: int) -> Array:
+    """A vector over channels, shaped to broadcast against x."""
+    shape = [1] * rank
+    shape[axis] = vector.shape[0]
+    return jnp.reshape(vector, shape)
+
+
+def _layouts(
+    axis: int, layout: Layout, types: Sequence[TensorType | None]
+) -> tuple[Layout, ...] | None:
+    """The layouts of x, the channel vectors and the row mask; None: refuse."""
+    if layout.perm[0] != 0:
+        return None
+    if any(o is not None and at != axis for at, o in enumerate(layout.inner)):
+        return None
+    vector = layout.of_axis(axis)
+    return (layout, vector, vector, vector, vector, Layout((0,)))[: len(types)]
+
+
+@register_op("batch_norm", roles=_ROLES)
+class BatchNorm(Op, MixesRows):
+    """Normalize by the batch's mean and biased variance; return new running ones.
+
+    y = (x - mean(x)) / sqrt(var(x) + epsilon) * gamma + beta, statistics over all axes
+    but `axis`; new = momentum * running + (1 - momentum) * batch (arXiv:1502.03167).
+    `frozen` says what a frozen layer does: "infer" (tf.keras, Keras 3), "keep" (batch
+    statistics, no update: Keras 2.1.3 to 2.3) or "update" (Keras 2.0).
+
+    Shapes:
+        x: (n, …, c, …)   gamma, beta, mean, variance: (c,)   row_mask: bool (n,)
+        ->  (n, …, c, …), (c,), (c,)
+    """
+
+    threads: ClassVar[tuple[tuple[int, int], ...]] = ((3, 1), (4, 2))
+    row_mask: ClassVar[int | None] = 5
+
+    axis: int
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+    frozen: str = "infer"
+
+    def infer(
+        self,
+        x: TensorType,
+        gamma: TensorType | None,
+        beta: TensorType | None,
+        mean: TensorType,
+        variance: TensorType,
+        row_mask: TensorType | None = None,
+    ) -> tuple[TensorType, ...]:
+        vectors = (gamma, beta, mean, variance)
+        _check(self.axis, x, list(zip(_ROLES[1:5], vectors, strict=True)))
+        if row_mask is not None and (row_mask.rank != 1 or row_mask.dtype != "bool"):
+            raise ShapeError(f"row_mask: expected bool[batch], received {row_mask}")
+        return x, mean, variance
+
+    def lower(
+        self,
+        x: Array,
+        gamma: Array | None,
+        beta: Array | None,
+        mean: Array,
+        variance: Array,
+        row_mask: Array | None = None,
+    ) -> tuple[Array, Array, Array]:
+        axes = tuple(axis for axis in range(x.ndim) if axis != self.axis)
+        exact = x.astype(mean.dtype) if x.dtype.itemsize < 4 else x
+        if row_mask is None:
+            count: Any = exact.size / exact.shape[self.axis]
+            weigh = exact
+        else:
+            valid = _along(row_mask, 0, x.ndim)
+            per_row = exact.size / exact.shape[self.axis] / exact.shape[0]
+            count = jnp.sum(row_mask.astype(exact.dtype)) * per_row
+            weigh = jnp.where(valid, exact, 0)
+        batch_mean = jnp.sum(weigh, axes) / count
+        centred = exact - _along(batch_mean, self.axis, x.ndim)
+        weigh = centred if row_mask is None else jnp.where(valid, centred, 0)  # pyright: ignore[reportPossiblyUnboundVariable]
+        batch_variance = jnp.sum(weigh * weigh, axes) / count
+        scale = jax.lax.rsqrt(batch_variance + self.epsilon)
+        if gamma is not None:
+            scale = scale * gamma
+        y = centred * _along(scale, self.axis, x.ndim)
+        if beta is not None:
+            y = y + _along(beta, self.axis, x.ndim)
+        old = jax.lax.stop_gradient((batch_mean, batch_variance))
+        rest = 1.0 - self.momentum
+        new_mean = mean * self.momentum + old[0].astype(mean.dtype) * rest
+        new_variance = variance * self.momentum + old[1].astype(variance.dtype) * rest
+        return y.astype(x.dtype), new_mean, new_variance
+
+    def to_inference(self) -> Becomes:
+        op = BatchNormInference(self.axis, self.epsilon)
+        return Becomes(op, (0, 1, 2, 3, 4), (Result(), Same(3), Same(4)))
+
+    def to_frozen(self) -> Becomes | None:
+        if self.frozen == "infer":
+            return self.to_inference()
+        if self.frozen == "keep":
+            return Becomes(self, (0, 1, 2, 3, 4, 5), (Result(), Same(3), Same(4)))
+        return None
+
+    def permuted(
+        self, layout: Layout, types: Sequence[TensorType | None]
+    ) -> Permuted | None:
+        layouts = _layouts(self.axis, layout, types)
+        if layouts is None:
+            return None
+        op = BatchNorm(
+            layout.physical_axis(self.axis), self.momentum, self.epsilon, self.frozen
+        )
+        vector = layout.of_axis(self.axis)
+        return Permuted(op, layouts, (layout, vector, vector))
+
+    def flops(
+        self, operands: Sequence[TensorType | None], results: Sequence[TensorType]
+    ) -> int:
+        return 8 * Op.flops(self, operands, results[:1])
+
+
+@register_op("batch_norm_inference", roles=_ROLES[:5])
+class BatchNormInference(Op, ChannelAffine):
+    """Normalize by given statistics: (x - mean) * rsqrt(variance + e) * gamma + beta.
+
+    Shapes:
+        x: (n, …, c, …)   gamma, beta, mean, variance: (c,)  ->  (n, …, c, …)
+    """
+
+    axis: int
+    epsilon: float = 1e-3
+
+    def infer(
+        self,
+        x: TensorType,
+        gamma: TensorType | None,
+        beta: TensorType | None,
+        mean: TensorType,
+        variance: TensorType,
+    ) -> TensorType:
+        vectors = (gamma, beta, mean, variance)
+        _check(self.axis, x, list(zip(_ROLES[1:5], vectors, strict=True)))
+        return x
+
+    def lower(
+        self,
+        x: Array,
+        gamma: Array | None,
+        beta: Array | None,
+        mean: Array,
+        variance: Array,
+    ) -> Array:
+        scale = jax.lax.rsqrt(variance + self.epsilon)
+        if gamma is not None:
+            scale = scale * gamma
+        y = x - _along(mean, self.axis, x.ndim).astype(x.dtype)
+        y = y * _along(scale, self.axis, x.ndim).astype(x.dtype)
+        if beta is not None:
+            y = y + _along(beta, self.axis, x.ndim).astype(x.dtype)
+        return y
+
+    def scale_and_shift(self, emit: Emit, operands: Sequence[Any]) -> tuple[Any, Any]:
+        _, gamma, beta, mean, variance = operands
+        scale = emit(Rsqrt(self.epsilon), variance)
+        if gamma is not None:
+            scale = emit(Multiply(), scale, gamma)
+        moved = emit(Multiply(), mean, scale)
+        if beta is None:
+            return scale, emit(Negate(), moved)
+        return scale, emit(Subtract(), beta, moved)
+
+    def permuted(
+        self, layout: Layout, types: Sequence[TensorType | None]
+    ) -> Permuted | None:
+        layouts = _layouts(self.axis, layout, types)
+        if layouts is None:
+            return None
+        op = BatchNormInference(layout.physical_axis(self.axis), self.epsilon)
+        return Permuted(op, layouts, (layout,))
+
+    def flops(
+        self, operands: Sequence[TensorType | None], results: Sequence[TensorType]
+    ) -> int:
+        return 2 * Op.flops(self, operands, results)
+
+
+def _axis(value: Any) -> int:
+    """An int, or the one-element list that some files hold."""
+    items = sequence_of(value)
+    return integer(items[0] if items is not None and len(items) == 1 else value)
+
+
+@LAYERS.register("BatchNormalization")
+class BatchNormalization(Layer):
+    """Normalize each channel, by the batch in training and by running statistics else.
+
+    Shapes:
+        x: (n, …, c, …)   gamma, beta, moving_mean, moving_variance: (c,)
+        ->  (n, …, c, …)
+
+    Args:
+        axis: The channel axis.
+        momentum: Of the running statistics.
+        epsilon: Added to the variance.
+        center: Whether beta is added.
+        scale: Whether gamma multiplies.
+        frozen: What a frozen layer does in training: "infer" uses the running
+            statistics (tf.keras, Keras 3), "keep" the batch's without updating
+            (Keras 2.1.3 to 2.3), "update" trains on (Keras 2.0).
+    """
+
+    carries_mask = True
+    casts_integers = True
+    renamed = {
+        "mode": "axis",
+        "beta_init": "beta_initializer",
+        "gamma_init": "gamma_initializer",
+    }
+
+    axis: int = arg(default=-1, converter=_axis)
+    momentum: float = arg(default=0.99, converter=fraction)
+    epsilon: float = arg(default=1e-3, converter=number)
+    center: bool = arg(default=True, converter=boolean)
+    scale: bool = arg(default=True, converter=boolean)
+    beta_initializer: Initializer = arg(default="zeros", converter=weights.initializer)
+    gamma_initializer: Initializer = arg(default="ones", converter=weights.initializer)
+    moving_mean_initializer: Initializer = arg(
+        default="zeros", converter=weights.initializer
+    )
+    moving_variance_initializer: Initializer = arg(
+        default="ones", converter=weights.initializer
+    )
+    beta_regularizer: Regularizer | None = arg(
+        default=None, converter=weights.regularizer
+    )
+    gamma_regularizer: Regularizer | None = arg(
+        default=None, converter=weights.regularizer
+    )
+    beta_constraint: Constraint | None = arg(default=None, converter=weights.constraint)
+    gamma_constraint: Constraint | None = arg(
+        default=None, converter=weights.constraint
+    )
+    frozen: str = arg(
+        default="infer", converter=choice("infer", "keep", "update"), kw_only=True
+    )
+
+    def emit(self, emitter: Emitter, *inputs: Value) -> Value:
+        (x,) = inputs
+        emitter.check_least_rank(x, 2)
+        axis = emitter.axis(x, self.axis)
+        if axis == 0:
+            self.refuse("axis", "an axis other than the batch", self.axis)
+        shape = (emitter.known_dim(x, axis, "the channel axis"),)
+        gamma = beta = None
+        if self.scale:
+            gamma = emitter.param(
+                "gamma",
+                shape,
+                self.gamma_initializer,
+                self.gamma_regularizer,
+                self.gamma_constraint,
+            )
+        if self.center:
+            beta = emitter.param(
+                "beta",
+                shape,
+                self.beta_initializer,
+                self.beta_regularizer,
+                self.beta_constraint,
+            )
+        mean = emitter.state("moving_mean", shape, self.moving_mean_initializer)
+        variance = emitter.state(
+            "moving_variance", shape, self.moving_variance_initializer
+        )
+        op = BatchNorm(axis, self.momentum, self.epsilon, self.frozen)
+        y, new_mean, new_variance = emitter.node(op, x, gamma, beta, mean, variance)
+        emitter.update("moving_mean", new_mean)
+        emitter.update("moving_variance", new_variance)
+        return y

@@ -1,0 +1,1 @@
+"""Convolutions: the op, its CPU kernels, and the layers."""

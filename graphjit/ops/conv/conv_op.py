@@ -1,0 +1,178 @@
+"""The convolution op, of any spatial rank, with groups; depthwise is groups = c_in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import jax
+
+from graphjit.errors import ShapeError
+from graphjit.ops.base import (
+    Array,
+    Emit,
+    Kernel,
+    Op,
+    Refusal,
+    ScalesOutput,
+    register_op,
+)
+from graphjit.ops.conv.cpu_kernels import DEPTHWISE_SHIFTED
+from graphjit.ops.dense import DenseOp, affine_bias
+from graphjit.ops.elementwise import Add, Multiply
+from graphjit.ops.reduce import ReduceSum
+from graphjit.ops.shape import Reshape, Transpose
+from graphjit.ops.windows import Padding, explicit_pads, output_length, span
+from graphjit.types import Dim, TensorType, known_size
+
+__all__ = ["ConvOp"]
+
+_SPATIAL = "DHW"
+
+
+@register_op("conv", roles=("x", "kernel", "bias"))
+class ConvOp(Op, ScalesOutput):
+    """Cross-correlation of a channels-last image with a kernel.
+
+    Shapes:
+        x: (n, h, w, c_in)   kernel: (kh, kw, c_in / g, c_out)  ->  (n, h', w', c_out)
+        h' = ceil(h / stride) for "same"; floor((h + pads - d) / stride) + 1 otherwise,
+        with d = dilation * (kh - 1) + 1. Likewise for 1 and 3 spatial axes.
+    """
+
+    kernels: ClassVar[tuple[Kernel, ...]] = (DEPTHWISE_SHIFTED,)
+
+    strides: tuple[int, ...]
+    padding: Padding = "valid"
+    dilation: tuple[int, ...] = ()
+    groups: int = 1
+
+    @property
+    def rank(self) -> int:
+        return len(self.strides)
+
+    def rates(self) -> tuple[int, ...]:
+        return self.dilation or (1,) * self.rank
+
+    def infer(
+        self, x: TensorType, kernel: TensorType, bias: TensorType | None = None
+    ) -> TensorType:
+        rank = self.rank
+        layout = f"N{_SPATIAL[3 - rank :]}C"
+        if x.rank != rank + 2:
+            message = (
+                f"expected x of rank {rank + 2} ({layout}), received rank {x.rank}"
+            )
+            raise ShapeError(message)
+        if kernel.rank != rank + 2:
+            raise ShapeError(f"expected a kernel of rank {rank + 2}, received {kernel}")
+        if x.dtype != kernel.dtype:
+            raise ShapeError(f"x is {x.dtype}, kernel is {kernel.dtype}")
+        *taps, per_group, filters = kernel.shape
+        wanted = per_group * self.groups if isinstance(per_group, int) else None
+        channels = x.shape[-1]
+        if channels != wanted:
+            found = "an unknown number" if channels is None else channels
+            message = f"kernel wants {wanted} input channels, x has {found}"
+            notes = {
+                "x": f"read as {layout}, channels = axis {rank + 1}",
+                "kernel": f"{_SPATIAL[3 - rank :]}IO",
+            }
+            raise ShapeError(message, notes=notes)
+        if not isinstance(filters, int) or filters % self.groups:
+            raise ShapeError(f"{filters} filters do not divide by {self.groups} groups")
+        if bias is not None and bias.shape != (filters,):
+            message = f"bias: expected shape ({filters},), received {bias.shape}"
+            raise ShapeError(message)
+        spatial: list[Dim] = []
+        for axis, (tap, stride, rate) in enumerate(
+            zip(taps, self.strides, self.rates(), strict=True)
+        ):
+            assert isinstance(tap, int)
+            pads = self.padding if isinstance(self.padding, str) else self.padding[axis]
+            window = span(tap, rate)
+            try:
+                spatial.append(output_length(x.shape[axis + 1], window, stride, pads))
+            except ShapeError as error:
+                message = f"{error.message} (axis {axis + 1})"
+                raise ShapeError(message, notes={"x": f"read as {layout}"}) from None
+        return x.with_shape((x.shape[0], *spatial, filters))
+
+    def lower(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+        spatial = _SPATIAL[3 - self.rank :]
+        layout = f"N{spatial}C"
+        y = jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            self.strides,
+            self.padding if isinstance(self.padding, tuple) else self.padding.upper(),
+            rhs_dilation=self.rates(),
+            dimension_numbers=(layout, f"{spatial}IO", layout),
+            feature_group_count=self.groups,
+        )
+        return y if bias is None else y + bias
+
+    def flops(
+        self, operands: Sequence[TensorType | None], results: Sequence[TensorType]
+    ) -> int:
+        kernel = operands[1]
+        assert kernel is not None
+        per_output = known_size(kernel.shape[:-1]) or 1
+        sizes = [dim if isinstance(dim, int) else 1 for dim in results[0].shape]
+        return 2 * per_output * (known_size(sizes) or 1)
+
+    def pads(
+        self, x: TensorType, kernel: TensorType
+    ) -> tuple[tuple[int, int], ...] | None:
+        """The zeros around each spatial axis; None where a length decides them."""
+        taps = [dim for dim in kernel.shape[:-2] if isinstance(dim, int)]
+        windows = [span(k, rate) for k, rate in zip(taps, self.rates(), strict=True)]
+        return explicit_pads(self.padding, x.shape[1:-1], windows, self.strides)
+
+    def scale_output(
+        self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any
+    ) -> tuple[Any, ...]:
+        x, kernel, bias = (*operands, None)[:3]
+        bias = affine_bias(emit, bias, scale, shift)
+        return x, emit(Multiply(), kernel, scale), bias
+
+    def scale_input(
+        self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any
+    ) -> tuple[Any, ...] | Refusal:
+        x, kernel, bias = (*operands, None)[:3]
+        type_ = emit.type_of(kernel)
+        pads = self.pads(emit.type_of(x), type_)
+        if pads is None or any(pair != (0, 0) for pair in pads):
+            # A zero of the pad is not the shift: near the edge the fold would be off.
+            return Refusal("the convolution pads with zeros, the norm shifts them")
+        taps = tuple(dim for dim in type_.shape[:-2] if isinstance(dim, int))
+        per_group, filters = type_.shape[-2:]
+        assert isinstance(per_group, int)
+        assert isinstance(filters, int)
+        if self.groups == 1:
+            column = emit(Reshape((per_group, 1), keep=0), scale)
+            moved = emit(
+                DenseOp(), shift, emit(ReduceSum(tuple(range(len(taps)))), kernel)
+            )
+            scaled = emit(Multiply(), kernel, column)
+        else:
+            # (…, c/g, c_out) as (…, c/g, g, c_out/g): input channel j of group i is
+            # channel i * c/g + j of x.
+            split = (per_group, self.groups, filters // self.groups)
+            grid = emit(Reshape((*taps, *split), keep=0), kernel)
+            scaled = self._per_group(emit, grid, scale, split)
+            scaled = emit(Reshape(type_.shape, keep=0), scaled)  # pyright: ignore[reportArgumentType]
+            moved = self._per_group(emit, grid, shift, split)
+            moved = emit(ReduceSum(tuple(range(len(taps) + 1))), moved)
+            moved = emit(Reshape((filters,), keep=0), moved)
+        return x, scaled, moved if bias is None else emit(Add(), moved, bias)
+
+    def _per_group(
+        self, emit: Emit, grid: Any, vector: Any, split: tuple[int, int, int]
+    ) -> Any:
+        """Multiply a kernel (…, c/g, g, c_out/g) by a vector over input channels."""
+        per_group, groups, _ = split
+        table = emit(Reshape((groups, per_group), keep=0), vector)
+        table = emit(Transpose((1, 0)), table)
+        table = emit(Reshape((per_group, groups, 1), keep=0), table)
+        return emit(Multiply(), grid, table)

@@ -1,0 +1,70 @@
+"""Variables as nested dictionaries by layer name, and as flat ones by param name.
+
+A param is called ``layer/slot``; ``encoder/conv/kernel`` nests as
+``{"encoder": {"conv": {"kernel": …}}}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from graphjit.errors import DataError, nearest
+from graphjit.ir import Param
+from graphjit.narrow import mapping_of
+
+__all__ = ["flatten", "leaf", "nest"]
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries from param names.
+
+    >>> nest({"dense/kernel": 1, "dense/bias": 2})
+    {'dense': {'kernel': 1, 'bias': 2}}
+    """
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, slot = name.split("/")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[slot] = value
+    return tree
+
+
+def leaf(tree: Mapping[str, Any], name: str, what: str) -> Any:
+    """The entry of a nested dictionary for the param called `name`.
+
+    Raises:
+        DataError: There is none; the message says at which level it is missing.
+    """
+    branch: Any = tree
+    for part in name.split("/"):
+        level = mapping_of(branch)
+        if level is None or part not in level:
+            guess = nearest(part, map(str, level or ()))
+            raise DataError(
+                f"{what}: expected an entry for {name!r}, found none at {part!r}",
+                hint=f"did you mean {guess!r}?" if guess else None,
+            )
+        branch = level[part]
+    return branch
+
+
+def flatten(variables: Mapping[str, Any], params: Iterable[Param]) -> dict[str, Any]:
+    """``{"params": …, "state": …}`` as a flat dictionary by param name.
+
+    Raises:
+        DataError: A collection or an entry is missing.
+    """
+    flat: dict[str, Any] = {}
+    for param in params:
+        tree = mapping_of(variables.get(param.collection))
+        if tree is None:
+            raise DataError(
+                f"variables: expected the collection {param.collection!r}, received "
+                f"{sorted(map(str, variables))}"
+            )
+        what = f"variables[{param.collection!r}]"
+        flat[param.name] = leaf(tree, param.name, what)
+    return flat
