@@ -172,7 +172,7 @@ def _check_axes(owner: Constraint, axis: _Axes) -> None:
 
 def _widened(w: jax.Array) -> jax.Array:
     # float16 has neither an epsilon of 1e-7 nor room for squares.
-    return w.astype(jnp.promote_types(w.dtype, jnp.float32))
+    return w.astype(jnp.float32) if w.dtype.itemsize < 4 else w
 
 
 def _norm(owner: Constraint, w: jax.Array, axis: _Axes) -> jax.Array:

@@ -177,7 +177,7 @@ class FromCallable(CallableSettings, Regularizer):
 
 
 def _widened(w: jax.Array) -> jax.Array:
-    return w.astype(jnp.promote_types(w.dtype, jnp.float32))
+    return w.astype(jnp.float32) if w.dtype.itemsize < 4 else w
 
 
 def _check_factor(owner: Regularizer, field: str, value: float) -> None:

@@ -72,20 +72,15 @@ def reference(constraint: Constraint, w: NDArray[Any]) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize("constraint", ALL, ids=repr)
-@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 3, 4, 5)], ids=str)
-def test_formula(constraint: Constraint, shape: tuple[int, ...]) -> None:
-    w = weight(*shape)
-    wanted = reference(constraint, w)
-    value = constraint.project(jnp.asarray(w))
-    assert value.shape == shape and value.dtype == jnp.float32
-    np.testing.assert_allclose(value, wanted, rtol=2e-6, atol=1e-7)
-    np.testing.assert_allclose(
-        jax.jit(constraint.project)(w), wanted, rtol=2e-6, atol=1e-7
-    )
+def test_formula(constraint: Constraint) -> None:
+    w = weight(2, 3, 4, 5)
+    value = jax.jit(constraint.project)(w)
+    assert value.shape == w.shape and value.dtype == jnp.float32
+    np.testing.assert_allclose(value, reference(constraint, w), rtol=2e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("constraint", ALL, ids=repr)
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_dtypes_under_strict_promotion(constraint: Constraint, dtype: str) -> None:
     w = jnp.asarray(weight(3, 4, 5), dtype)
     with jax.numpy_dtype_promotion("strict"):

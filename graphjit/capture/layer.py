@@ -83,14 +83,11 @@ class Layer(Declarative):
     trainable: bool = arg(default=True, converter=boolean, kw_only=True)
     dtype: str | None = arg(default=None, converter=optional(dtype_name), kw_only=True)
 
-    _cells: dict[str, Cell]
-    _calls: list[Call]
-
     def __post_init__(self) -> None:
         if self.dtype is None:
             object.__setattr__(self, "dtype", settings.floatx())
-        object.__setattr__(self, "_cells", {})
-        object.__setattr__(self, "_calls", [])
+        self._cells: dict[str, Cell] = {}
+        self._calls: list[Call] = []
         self.check()
 
     def check(self) -> None:
