@@ -89,17 +89,18 @@ def test_gradient(regularizer: Regularizer) -> None:
 
 
 @pytest.mark.parametrize("regularizer", ALL, ids=repr)
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_dtypes_under_strict_promotion(regularizer: Regularizer, dtype: str) -> None:
-    w = weight(5, 7)
+def test_narrow_dtypes_are_summed_in_float32(regularizer: Regularizer) -> None:
+    w = weight(5, 7).astype(np.float16)
     with jax.numpy_dtype_promotion("strict"):
-        value = jax.jit(regularizer.penalty)(jnp.asarray(w, dtype))
-    assert value.dtype == "float32"
-    np.testing.assert_allclose(value, reference(regularizer, w), rtol=2e-2)
+        value = jax.jit(regularizer.penalty)(w)
+        bfloat16 = jax.ShapeDtypeStruct(w.shape, jnp.bfloat16)
+        assert jax.eval_shape(regularizer.penalty, bfloat16).dtype == jnp.float32
+    assert value.dtype == jnp.float32
+    np.testing.assert_allclose(value, reference(regularizer, w), rtol=1e-6)
 
 
-@pytest.mark.parametrize("regularizer", ALL[:6], ids=repr)
-@pytest.mark.parametrize("shape", [(), (4,), (2, 3, 4, 5), (0, 3)])
+@pytest.mark.parametrize("regularizer", ALL[:3], ids=repr)
+@pytest.mark.parametrize("shape", [(), (2, 3, 4, 5), (0, 3)])
 def test_any_shape(regularizer: Regularizer, shape: tuple[int, ...]) -> None:
     w = weight(*shape)
     wanted = reference(regularizer, w)
@@ -130,14 +131,15 @@ def test_orthogonal_of_one_row_has_no_penalty() -> None:
 def test_keras_agrees(regularizer: Regularizer) -> None:
     keras = pytest.importorskip("keras")
     theirs = keras.regularizers.get(serialize(regularizer))
-    w = jnp.asarray(weight(5, 7))
-    np.testing.assert_allclose(regularizer.penalty(w), theirs(w), rtol=1e-6)
+    w = weight(5, 7)
+    ours, other = jax.jit(lambda w: (regularizer.penalty(w), theirs(w)))(w)
+    np.testing.assert_allclose(ours, other, rtol=1e-6)
     read = get(keras.regularizers.serialize(theirs))
     assert type(read) is type(regularizer)
     # Keras keeps some factors in float32.
-    ours, other = regularizer.get_config(), read.get_config()
-    assert ours.pop("mode", None) == other.pop("mode", None)
-    assert other == pytest.approx(ours, rel=1e-6)
+    config, kept = regularizer.get_config(), read.get_config()
+    assert config.pop("mode", None) == kept.pop("mode", None)
+    assert kept == pytest.approx(config, rel=1e-6)
 
 
 # --- names and configs ----------------------------------------------------------------

@@ -62,7 +62,14 @@ class Cell:
         self.version += 1
 
 
-class Layer(Declarative):
+class _Record:
+    """What a layer gathers apart from its configuration."""
+
+    _cells: dict[str, Cell]
+    _calls: list[Call]
+
+
+class Layer(Declarative, _Record):
     """Base of every layer.
 
     A subclass declares its arguments with `arg` in the documents' order, and `emit`s
@@ -86,8 +93,8 @@ class Layer(Declarative):
     def __post_init__(self) -> None:
         if self.dtype is None:
             object.__setattr__(self, "dtype", settings.floatx())
-        self._cells: dict[str, Cell] = {}
-        self._calls: list[Call] = []
+        object.__setattr__(self, "_cells", {})
+        object.__setattr__(self, "_calls", [])
         self.check()
 
     def check(self) -> None:
