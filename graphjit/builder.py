@@ -162,6 +162,8 @@ class Rewriter(Builder):
         super().__init__(graph.name, graph.layers)
         self.graph = graph
         self._new: dict[Value, Value] = {}
+        self._made: dict[str, Node] = {}
+        self._scope = ""
         self._old_names = {node.name for node in graph.nodes}
         for entry in graph.inputs:
             self.input(entry.name, entry.type)
@@ -171,6 +173,14 @@ class Rewriter(Builder):
     def lookup(self, value: Value) -> Value:
         """What stands for an old value in the new graph."""
         return self._new.get(value, value)
+
+    def producer(self, value: Value) -> Node | None:
+        """The new graph's node that makes `value`; None for an input or param."""
+        return self._made.get(value.node)
+
+    def add(self, node: Node) -> None:
+        super().add(node)
+        self._made[node.name] = node
 
     def operands(self, node: Node) -> tuple[Value | None, ...]:
         return tuple(None if v is None else self.lookup(v) for v in node.operands)
@@ -186,6 +196,7 @@ class Rewriter(Builder):
         if operands != node.operands:
             changes.setdefault("operands", operands)
         if changes:
+            changes["operands"] = _stripped(changes.get("operands", operands))
             node = replaced(node, **changes)
             types = [None if v is None else self._types[v] for v in node.operands]
             results = infer_node(
@@ -197,9 +208,21 @@ class Rewriter(Builder):
         return node
 
     def at(self, node: Node) -> Rewriter:
-        """Give nodes emitted from here on the provenance of `node`."""
+        """Give nodes emitted from here on the provenance and scope of `node`."""
         self.call, self.loc = node.call, node.loc
+        self._scope = node.name
         return self
+
+    def __call__(
+        self, op: Op, *operands: Value | None, name: str | None = None
+    ) -> Value:
+        scoped = f"{self._scope}/{op.kind}" if self._scope else op.kind
+        return self.node(op, operands, name=name or scoped)[0]
+
+    def withdraw(self, node: Node) -> None:
+        """Take back a node added before, which nothing reads; its name is free."""
+        self._nodes.remove(node)
+        del self._names[node.name], self._made[node.name]
 
     def fresh(self, name: str) -> str:
         # Names of old nodes that are still to be kept must stay free for them.
@@ -213,8 +236,10 @@ class Rewriter(Builder):
         """Change attributes of params; names and types stay."""
         self._params = {param.name: param for param in params}
 
-    def finish(self) -> Graph:
+    def finish(self, losses: bool = True) -> Graph:
         """The new graph: the old one itself when nothing changed.
+
+        An update whose state stays as it is goes. Without `losses` those go too.
 
         Nodes that lost their last reader are dropped; nodes that were dead before
         stay (removing them is Simplify's work, not every pass's).
@@ -227,7 +252,7 @@ class Rewriter(Builder):
             value = self.lookup(update.value)
             if value != Value(update.param):
                 self.update(update.param, value)
-        for loss in old.losses:
+        for loss in old.losses if losses else ():
             self.loss(loss.name, self.lookup(loss.value))
         new = self.build()
         live = live_nodes(new)

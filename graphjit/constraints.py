@@ -156,8 +156,7 @@ class FromCallable(CallableSettings, Constraint):
     )
 
     def project(self, w: jax.Array) -> jax.Array:
-        # jax's annotations leave `device` without a type.
-        value = jnp.asarray(self.fn(w), w.dtype)  # pyright: ignore[reportUnknownMemberType]
+        value = jnp.asarray(self.fn(w), w.dtype)
         if value.shape != w.shape:
             wanted = f"an array of shape {w.shape}"
             expected(ShapeError, repr(self), wanted, value.shape)

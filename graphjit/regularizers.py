@@ -169,8 +169,7 @@ class FromCallable(CallableSettings, Regularizer):
     )
 
     def penalty(self, w: jax.Array) -> jax.Array:
-        # jax's annotations leave `device` without a type.
-        value = jnp.asarray(self.fn(w))  # pyright: ignore[reportUnknownMemberType]
+        value = jnp.asarray(self.fn(w))
         if value.shape:
             expected(ShapeError, repr(self), "a scalar", value.shape)
         return value

@@ -75,7 +75,8 @@ def reference(constraint: Constraint, w: NDArray[Any]) -> NDArray[Any]:
 def test_formula(constraint: Constraint) -> None:
     w = weight(2, 3, 4, 5)
     value = jax.jit(constraint.project)(w)
-    assert value.shape == w.shape and value.dtype == jnp.float32
+    assert value.shape == w.shape
+    assert value.dtype == jnp.float32
     np.testing.assert_allclose(value, reference(constraint, w), rtol=2e-6, atol=1e-7)
 
 

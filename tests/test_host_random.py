@@ -235,7 +235,8 @@ def test_shapes(kind: str, shape: tuple[int, ...], dtype: str) -> None:
     assert values.dtype == numpy_dtype(dtype)
     flat = draw(kind, int(np.prod(shape)), dtype)
     np.testing.assert_array_equal(values.reshape(-1), flat)
-    assert values.flags.writeable and values.flags.c_contiguous
+    assert values.flags.writeable
+    assert values.flags.c_contiguous
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -133,7 +133,8 @@ def test_every_floating_dtype(initializer: Initializer, dtype: str) -> None:
     values = draw(initializer, (4, 6), dtype)
     assert values.shape == (4, 6)
     assert values.dtype == numpy_dtype(dtype)
-    assert values.flags.writeable and values.flags.c_contiguous
+    assert values.flags.writeable
+    assert values.flags.c_contiguous
     assert np.all(np.isfinite(values.astype(np.float64)))
 
 

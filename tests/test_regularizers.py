@@ -69,7 +69,8 @@ def test_formula(regularizer: Regularizer) -> None:
     w = weight(5, 7)
     wanted = reference(regularizer, w)
     value = jax.jit(regularizer.penalty)(w)
-    assert value.shape == () and value.dtype == jnp.float32
+    assert value.shape == ()
+    assert value.dtype == jnp.float32
     np.testing.assert_allclose(value, wanted, rtol=1e-6)
 
 

@@ -175,6 +175,32 @@ class Op:
         del layout, types
         return None
 
+    def is_identity(self, types: Sequence[TensorType | None]) -> bool:
+        """Whether the result is operand 0 as it is."""
+        del types
+        return False
+
+    def after(self, earlier: Op, types: Sequence[TensorType | None]) -> Op | None:
+        """The one op that does `earlier` and then this one; None: there is none.
+
+        Both read one operand; `types` are those of the earlier op's operands.
+        """
+        del earlier, types
+        return None
+
+    def padded(
+        self,
+        pads: tuple[tuple[int, int], ...],
+        value: float,
+        types: Sequence[TensorType | None],
+    ) -> Op | Refusal | None:
+        """The op that pads operand 0 itself; None: it never can.
+
+        `types` are those of the operands with operand 0 not yet padded.
+        """
+        del pads, value, types
+        return None
+
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]
     ) -> int:

@@ -226,6 +226,9 @@ class Cast(UnaryOp):
     def lower(self, x: Array) -> Array:
         return x.astype(self.dtype)
 
+    def is_identity(self, types: Sequence[TensorType | None]) -> bool:
+        return types[0] is not None and types[0].dtype == self.dtype
+
 
 class BroadcastOp(Op, Elementwise):
     """An op on the matching elements of several tensors, with broadcasting.

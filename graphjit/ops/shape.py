@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
-from graphjit.layout import AxisOrder, Layout, identity
+from graphjit.layout import AxisOrder, Layout, compose, identity
 from graphjit.ops.base import Array, Op, Permuted, register_op
 from graphjit.types import Dim, Shape, TensorType, known_size, unify_dim
 
@@ -32,6 +32,14 @@ class Transpose(Op):
 
     def lower(self, x: Array) -> Array:
         return jnp.transpose(x, self.perm)
+
+    def is_identity(self, types: Sequence[TensorType | None]) -> bool:
+        return self.perm == identity(len(self.perm))
+
+    def after(self, earlier: Op, types: Sequence[TensorType | None]) -> Op | None:
+        if isinstance(earlier, Transpose):
+            return Transpose(compose(earlier.perm, self.perm))
+        return None
 
     def flops(self, operands: object, results: object) -> int:
         return 0
@@ -68,6 +76,20 @@ class Reshape(Op):
 
     def lower(self, x: Array) -> Array:
         return jnp.reshape(x, x.shape[: self.keep] + self.shape)
+
+    def is_identity(self, types: Sequence[TensorType | None]) -> bool:
+        x = types[0]
+        if x is None or self.infer(x) != x:
+            return False
+        # With one dim left open the size decides it; with two it could be another.
+        return x.shape[self.keep :].count(None) <= 1 and not any(
+            isinstance(dim, str) for dim in x.shape[self.keep :]
+        )
+
+    def after(self, earlier: Op, types: Sequence[TensorType | None]) -> Op | None:
+        if isinstance(earlier, Reshape) and earlier.keep == self.keep:
+            return self
+        return None
 
     def flops(self, operands: object, results: object) -> int:
         return 0
@@ -165,6 +187,15 @@ class Pad(Op):
     def lower(self, x: Array) -> Array:
         return jnp.pad(x, self.pads, constant_values=self.value)
 
+    def is_identity(self, types: Sequence[TensorType | None]) -> bool:
+        return all(pair == (0, 0) for pair in self.pads)
+
+    def after(self, earlier: Op, types: Sequence[TensorType | None]) -> Op | None:
+        if isinstance(earlier, Pad) and earlier.value == self.value:
+            pairs = zip(earlier.pads, self.pads, strict=True)
+            return Pad(tuple((a + c, b + d) for (a, b), (c, d) in pairs), self.value)
+        return None
+
     def permuted(
         self, layout: Layout, types: Sequence[TensorType | None]
     ) -> Permuted | None:
@@ -208,6 +239,9 @@ class Concatenate(Op):
     def lower(self, *xs: Array) -> Array:
         return jnp.concatenate(xs, axis=self.axis)
 
+    def is_identity(self, types: Sequence[TensorType | None]) -> bool:
+        return len(types) == 1
+
     def flops(self, operands: object, results: object) -> int:
         return 0
 
@@ -242,6 +276,9 @@ class Upsample(Op):
             dim if factor == 1 else (dim * factor if isinstance(dim, int) else None)
             for dim, factor in zip(x.shape, self.factors, strict=True)
         )
+
+    def is_identity(self, types: Sequence[TensorType | None]) -> bool:
+        return all(factor == 1 for factor in self.factors)
 
     def lower(self, x: Array) -> Array:
         # One broadcast and one reshape: a copy, and a plain sum as its gradient.

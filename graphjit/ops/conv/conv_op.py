@@ -129,6 +129,31 @@ class ConvOp(Op, ScalesOutput):
         windows = [span(k, rate) for k, rate in zip(taps, self.rates(), strict=True)]
         return explicit_pads(self.padding, x.shape[1:-1], windows, self.strides)
 
+    def padded(
+        self,
+        pads: tuple[tuple[int, int], ...],
+        value: float,
+        types: Sequence[TensorType | None],
+    ) -> Op | Refusal:
+        x, kernel = types[0], types[1]
+        assert x is not None
+        assert kernel is not None
+        if value != 0:
+            return Refusal(f"the convolution pads with 0, not with {value}")
+        if pads[0] != (0, 0) or pads[-1] != (0, 0):
+            return Refusal("the batch or the channels are padded")
+        larger = x.with_shape(
+            dim + before + after if isinstance(dim, int) else None
+            for dim, (before, after) in zip(x.shape, pads, strict=True)
+        )
+        own = self.pads(larger, kernel)
+        if own is None:
+            return Refusal("its own padding depends on an unknown length")
+        both = tuple(
+            (a + c, b + d) for (a, b), (c, d) in zip(pads[1:-1], own, strict=True)
+        )
+        return ConvOp(self.strides, both, self.dilation, self.groups)
+
     def scale_output(
         self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any
     ) -> tuple[Any, ...]:

@@ -1,0 +1,32 @@
+"""Rewrites of graphs: `run`, the pipelines, and every pass."""
+
+from graphjit.passes.base import Pass, PassLog
+from graphjit.passes.fold_norm import FoldNorm
+from graphjit.passes.fold_padding import FoldPadding
+from graphjit.passes.freeze import Freeze
+from graphjit.passes.fuse_epilogue import FuseEpilogue
+from graphjit.passes.mask_rows import MaskRows
+from graphjit.passes.move_transposes import MoveTransposes
+from graphjit.passes.pipeline import INFERENCE, TRAINING, run
+from graphjit.passes.prologue import split_prologue
+from graphjit.passes.select_kernels import SelectKernels
+from graphjit.passes.simplify import Simplify
+from graphjit.passes.to_inference import ToInference
+
+__all__ = [
+    "INFERENCE",
+    "TRAINING",
+    "FoldNorm",
+    "FoldPadding",
+    "Freeze",
+    "FuseEpilogue",
+    "MaskRows",
+    "MoveTransposes",
+    "Pass",
+    "PassLog",
+    "SelectKernels",
+    "Simplify",
+    "ToInference",
+    "run",
+    "split_prologue",
+]

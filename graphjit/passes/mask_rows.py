@@ -1,0 +1,61 @@
+"""Making a training graph ignore the rows that pad a partial batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphjit.builder import Rewriter
+from graphjit.ir import Graph
+from graphjit.ops.base import MixesRows
+from graphjit.passes.base import Entry, Pass
+from graphjit.printer import bodies_of
+from graphjit.types import BATCH, TensorType
+
+__all__ = ["ROW_MASK", "MaskRows", "can_mask_rows"]
+
+#: The name of the added input.
+ROW_MASK = "row_mask"
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRows(Pass):
+    """Add an input ``row_mask : bool[batch]`` and give it to every op that mixes rows.
+
+    With it a batch may be padded to a fixed size: statistics and penalties count the
+    valid rows only. A graph with an op that cannot take the mask is left as it is.
+    """
+
+    changes_meaning = True
+
+    def rewrite(self, graph: Graph, entry: Entry) -> Graph:
+        if any(input_.name == ROW_MASK for input_ in graph.inputs):
+            return graph
+        blocking = can_mask_rows(graph)
+        if blocking is not None:
+            entry.refuse(blocking, "it mixes rows and takes no row mask")
+            return graph
+        rewriter = Rewriter(graph)
+        mask = rewriter.input(ROW_MASK, TensorType((BATCH,), "bool"))
+        for node in graph.nodes:
+            op = node.op
+            position = op.row_mask if isinstance(op, MixesRows) else None
+            if position is None:
+                rewriter.keep(node)
+                continue
+            operands = list(rewriter.operands(node))
+            operands += [None] * (position + 1 - len(operands))
+            operands[position] = mask
+            rewriter.keep(node, operands=tuple(operands))
+            entry.did(node.name, "takes the row mask")
+        return rewriter.finish()
+
+
+def can_mask_rows(graph: Graph) -> str | None:
+    """The first node that mixes rows and cannot take a row mask; None: all can."""
+    for node in graph.nodes:
+        if isinstance(node.op, MixesRows) and not node.op.masks_rows():
+            return node.name
+        for _, body in bodies_of(node.op):
+            if any(isinstance(inner.op, MixesRows) for inner in body.nodes):
+                return node.name
+    return None

@@ -1,0 +1,58 @@
+"""Choosing the lowering of every op for a platform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphjit.builder import Rewriter
+from graphjit.ir import Graph, Node
+from graphjit.ops.base import Kernel
+from graphjit.passes.base import Entry, Pass
+from graphjit.types import BATCH, TensorType
+
+__all__ = ["SelectKernels"]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectKernels(Pass):
+    """Give every node the first of its op's kernels that applies; else the plain one.
+
+    Attributes:
+        target: The platform: "cpu", "gpu", "tpu"; "" for the one JAX runs on.
+        batch_hint: The batch size to choose for; None for any.
+    """
+
+    target: str = ""
+    batch_hint: int | None = None
+
+    def rewrite(self, graph: Graph, entry: Entry) -> Graph:
+        rewriter = Rewriter(graph)
+        types = graph.types()
+        for node in graph.nodes:
+            operands = [None if v is None else self._hinted(types[v]) for v in node.operands]
+            kernel = self._choose(node, operands, entry)
+            name = "" if kernel is None else kernel.name
+            if kernel is not None and name != node.kernel:
+                entry.did(node.name, f"{name} ({kernel.measured})")
+            if name == node.kernel:
+                rewriter.keep(node)
+            else:
+                rewriter.keep(node, kernel=name)
+        return rewriter.finish()
+
+    def _choose(
+        self, node: Node, types: list[TensorType | None], entry: Entry
+    ) -> Kernel | None:
+        for kernel in node.op.kernels:
+            if self.target not in kernel.platforms:
+                entry.refuse(node.name, f"{kernel.name} is not for {self.target!r}")
+            elif kernel.applies(node.op, types):
+                return kernel
+        return None
+
+    def _hinted(self, type_: TensorType) -> TensorType:
+        if self.batch_hint is None or BATCH not in type_.shape:
+            return type_
+        return type_.with_shape(
+            self.batch_hint if dim == BATCH else dim for dim in type_.shape
+        )

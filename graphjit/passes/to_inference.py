@@ -1,0 +1,56 @@
+"""From the training graph to the inference graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphjit.builder import Rewriter
+from graphjit.ir import Graph, Node, Value
+from graphjit.ops.base import Becomes, Same
+from graphjit.passes.base import Entry, Pass
+
+__all__ = ["ToInference", "become"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToInference(Pass):
+    """Replace every op by what it is in inference, as the op itself says.
+
+    batch_norm(x, …, mean, var) -> batch_norm_inference(x, …, mean, var); dropout(x) -> x.
+    Updates whose producer changed kind go; recurrent state stays. Losses go: they are
+    terms of training.
+    """
+
+    changes_meaning = True
+
+    def rewrite(self, graph: Graph, entry: Entry) -> Graph:
+        rewriter = Rewriter(graph)
+        for node in graph.nodes:
+            becomes = node.op.to_inference()
+            if becomes is None:
+                rewriter.keep(node)
+            else:
+                become(rewriter, node, becomes)
+                entry.did(node.name, f"{node.op.kind} -> {_kind(becomes)}")
+        return rewriter.finish(losses=False)
+
+
+def _kind(becomes: Becomes) -> str:
+    return "its input" if becomes.op is None else becomes.op.kind
+
+
+def become(rewriter: Rewriter, node: Node, becomes: Becomes) -> None:
+    """Put what a node turns into in its place."""
+    operands = rewriter.operands(node)
+    made: tuple[Value, ...] = ()
+    if becomes.op is not None:
+        chosen = [operands[i] if i < len(operands) else None for i in becomes.operands]
+        new = rewriter.keep(node, op=becomes.op, operands=tuple(chosen), kernel="")
+        made = tuple(new.values())
+    for old, result in zip(node.values(), becomes.results, strict=True):
+        if isinstance(result, Same):
+            operand = operands[result.operand]
+            assert operand is not None
+            rewriter.replace(old, operand)
+        else:
+            rewriter.replace(old, made[result.index])

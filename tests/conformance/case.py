@@ -1,0 +1,278 @@
+"""What a row of the table is made of, and how its operands are drawn and run.
+
+One case is one op with attributes and the operands to run it on. Everything that a
+property needs (arrays of a dtype, the one-node graph, the float64 results) is derived
+here, once, and cached.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import jax
+import ml_dtypes
+import numpy as np
+
+from graphjit.builder import Builder
+from graphjit.ir import Graph
+from graphjit.lower import lower_flat, uses_rng
+from graphjit.ops.base import Op
+from graphjit.types import TensorType, is_floating
+from graphjit.verify import verify
+
+Array = np.ndarray[Any, Any]
+
+KEY_SEED = 7
+
+
+@dataclass(frozen=True)
+class Arg:
+    """One operand: its shape, how it is drawn, and what it is.
+
+    Attributes:
+        shape: All numbers.
+        draw: "normal", "wide" (three times that), "positive", "mask" or "ints".
+        weight: A param: its dims are numbers in every graph.
+        dtype: "" for the float type under test.
+        differentiable: Whether gradients to it are compared.
+    """
+
+    shape: tuple[int, ...]
+    draw: str = "normal"
+    weight: bool = False
+    dtype: str = ""
+    differentiable: bool = True
+
+    def type(self, dtype: str) -> TensorType:
+        return TensorType(self.shape, self.dtype or dtype)
+
+    def array(self, rng: np.random.Generator, dtype: str) -> Array:
+        return DRAWS[self.draw](rng, self.shape).astype(np.dtype(self.dtype or dtype))
+
+
+def _mask(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    mask = rng.random(shape) < 0.6
+    mask.flat[0], mask.flat[-1] = True, False
+    return mask
+
+
+DRAWS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
+    "normal": lambda rng, shape: rng.normal(0.2, 1.0, shape),
+    "wide": lambda rng, shape: rng.normal(0.2, 3.0, shape),
+    "positive": lambda rng, shape: rng.uniform(0.3, 2.5, shape),
+    "mask": _mask,
+    "ints": lambda rng, shape: rng.integers(-9, 10, shape),
+}
+
+
+def x(*shape: int) -> Arg:
+    """Data: its dims may be unknown."""
+    return Arg(shape)
+
+
+def wide(*shape: int) -> Arg:
+    """Data that reaches far beyond 1 on both sides."""
+    return Arg(shape, "wide")
+
+
+def w(*shape: int) -> Arg:
+    """A weight."""
+    return Arg(shape, weight=True)
+
+
+def above_zero(*shape: int) -> Arg:
+    """A weight that is positive and not 1, such as a variance."""
+    return Arg(shape, "positive", weight=True)
+
+
+def state(*shape: int) -> Arg:
+    """A weight whose gradient is not compared."""
+    return Arg(shape, weight=True, differentiable=False)
+
+
+def ints(*shape: int) -> Arg:
+    return Arg(shape, "ints", dtype="int32", differentiable=False)
+
+
+def row_mask(count: int) -> Arg:
+    """The row-validity mask of a padded batch: some rows of each kind."""
+    return Arg((count,), "mask", dtype="bool", differentiable=False)
+
+
+class Layouts(Enum):
+    """What a row claims of `Op.permuted`."""
+
+    NONE = "nothing is claimed"
+    SOME = "a rule for at least one layout that moves something"
+    ALL = "a rule for every permutation of the axes behind the batch"
+
+
+@dataclass(frozen=True)
+class Case:
+    """An op with attributes, and operands for it (None: left out).
+
+    Attributes:
+        op: The op.
+        args: Its operands.
+        layouts: What is claimed of its layout rule; None for what the row claims.
+        rows_apart: Whether a result's row depends on that row of the operands alone.
+    """
+
+    op: Op
+    args: tuple[Arg | None, ...]
+    layouts: Layouts | None = None
+    rows_apart: bool = True
+
+    @property
+    def id(self) -> str:
+        fields = dataclasses.fields(self.op)  # type: ignore[arg-type]
+        values = (f"{f.name}={_short(getattr(self.op, f.name))}" for f in fields)
+        shapes = ("_" if a is None else "x".join(map(str, a.shape)) for a in self.args)
+        return f"{self.op.kind}({','.join(values)})[{','.join(shapes)}]".replace(
+            " ", ""
+        )
+
+    def types(self, dtype: str) -> list[TensorType | None]:
+        return [None if arg is None else arg.type(dtype) for arg in self.args]
+
+    def arrays(self, dtype: str = "float64", seed: int = 0) -> list[Array | None]:
+        """The operands, the same at every call."""
+        rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
+        return [None if arg is None else arg.array(rng, dtype) for arg in self.args]
+
+    def graph(self, dtype: str = "float64") -> Graph:
+        return one_node(self.op, self.types(dtype))
+
+    def run(self, dtype: str = "float64", jit: bool = False) -> list[Array]:
+        """The results, eagerly or as one compiled function."""
+        return run_op(self.op, self.arrays(dtype), jit=jit)
+
+    @functools.cached_property
+    def results(self) -> list[Array]:
+        """The float64 results, computed once."""
+        return self.run()
+
+    @property
+    def differentiable(self) -> list[int]:
+        """Positions of the operands that gradients are compared for."""
+        return [
+            at
+            for at, arg in enumerate(self.args)
+            if arg is not None and arg.differentiable and not arg.dtype
+        ]
+
+
+def _short(value: object) -> str:
+    if isinstance(value, Graph):
+        return value.name
+    if isinstance(value, TensorType):
+        return str(value)
+    text = value.value if isinstance(value, Enum) else repr(value)
+    return str(text).replace("'", "")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One op of the table.
+
+    Attributes:
+        op: Its class.
+        cases: What it is tried on.
+        numpy: (op, *arrays) -> the result or results, as a plain NumPy statement.
+        check: (op, operands, results) -> None, asserting, for what is no formula.
+        layouts: What is claimed of its layout rule.
+        exact: Whether a permuted layout gives the same bits (sums are reordered).
+        smooth_results: Which results are differentiated.
+        tolerance: Relative, float64 against NumPy.
+        half_tolerance: Relative to the largest element, bfloat16 against float64.
+    """
+
+    op: type[Op]
+    cases: tuple[Case, ...]
+    numpy: Callable[..., Any] | None = None
+    check: Callable[[Any, list[Any], list[Any]], None] | None = None
+    layouts: Layouts = Layouts.NONE
+    exact: bool = True
+    smooth_results: tuple[int, ...] = (0,)
+    tolerance: float = 1e-12
+    half_tolerance: float = 0.05
+
+    @property
+    def kind(self) -> str:
+        return self.op.kind
+
+
+# --- running --------------------------------------------------------------------------
+
+
+def one_node(op: Op, types: Sequence[TensorType | None]) -> Graph:
+    """The verified graph of one node, its operands as inputs, every result an output.
+
+    Values of a row mask keep their place; an operand left out stays left out.
+    """
+    builder = Builder("one")
+    values = [
+        None if type_ is None else builder.input(f"in{at}", type_)
+        for at, type_ in enumerate(types)
+    ]
+    for at, value in enumerate(builder.node(op, values, name="y")):
+        builder.output(f"out{at}", value)
+    return verify(builder.build())
+
+
+def function_of(graph: Graph) -> Callable[..., tuple[Any, ...]]:
+    """The graph's outputs as a function of its inputs; random draws from one key."""
+    flat = lower_flat(graph)
+
+    def function(*arrays: Any) -> tuple[Any, ...]:
+        key = jax.random.key(KEY_SEED) if uses_rng(graph) else None
+        return flat((), arrays, key).outputs
+
+    return function
+
+
+def x64(*dtypes: str) -> Any:
+    """The scope in which 64-bit types exist, where one of `dtypes` is such."""
+    return jax.enable_x64(any(dtype.endswith("64") for dtype in dtypes))
+
+
+def type_of(array: Any) -> TensorType:
+    return TensorType(tuple(array.shape), np.dtype(array.dtype).name)
+
+
+def run_op(op: Op, arrays: Sequence[Any], jit: bool = False) -> list[Array]:
+    """The results of one op on arrays, as NumPy arrays."""
+    types = [None if array is None else type_of(array) for array in arrays]
+    present = [array for array in arrays if array is not None]
+    with x64(*(t.dtype for t in types if t is not None)):
+        function = function_of(one_node(op, types))
+        results = (jax.jit(function) if jit else function)(*present)
+        return [np.asarray(result) for result in results]
+
+
+def close(found: Any, wanted: Any, tolerance: float, what: str = "") -> None:
+    """Assert that the error is small next to the largest wanted element.
+
+    Integers and booleans must be equal.
+    """
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    assert found.shape == wanted.shape, what
+    if not is_floating(found.dtype.name):
+        np.testing.assert_array_equal(found, wanted, err_msg=what)
+        return
+    if found.dtype == ml_dtypes.bfloat16:
+        found = found.astype(np.float32)
+    scale = max(1.0, float(np.max(np.abs(wanted), initial=0.0)))
+    np.testing.assert_allclose(
+        np.asarray(found, np.float64),
+        np.asarray(wanted, np.float64),
+        rtol=0,
+        atol=tolerance * scale,
+        err_msg=what,
+    )

@@ -1,0 +1,73 @@
+"""What every test shares: profiles, the corpus, untouched settings, no silent skips.
+
+`tests` is a namespace package, so that its modules can import each other.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import pytest  # noqa: E402
+
+from graphjit import config  # noqa: E402
+from tests import profiles  # noqa: E402
+
+SHARED = ROOT.parent / "shared"
+
+profiles.load()
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The folder of recorded cases: `GRAPHJIT_CORPUS`, or ``../shared/corpus``."""
+    named = os.environ.get("GRAPHJIT_CORPUS")
+    path = Path(named) if named else SHARED / "corpus"
+    if not path.is_dir():
+        pytest.skip(f"the corpus is absent: no folder {path} (see GRAPHJIT_CORPUS)")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _settings_restored() -> Iterator[None]:
+    """A test may change the user's defaults; the next one finds the old ones."""
+    before = (config.image_data_format(), config.floatx(), config.epsilon())
+    yield
+    config.set_image_data_format(before[0])
+    config.set_floatx(before[1])
+    config.set_epsilon(before[2])
+
+
+# --- in CI nothing is skipped ---------------------------------------------------------
+
+
+def _must_run() -> bool:
+    return profiles.in_ci() and SHARED.is_dir()
+
+
+def _refuse_skip(report: Any) -> None:
+    if report.skipped and not hasattr(report, "wasxfail") and _must_run():
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI although {SHARED} exists: {report.longrepr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    report = yield
+    _refuse_skip(report)
+    return report

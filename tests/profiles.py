@@ -1,0 +1,43 @@
+"""How many examples a property test runs, in each hypothesis profile.
+
+`HYPOTHESIS_PROFILE` names the profile: ``dev`` (the default), ``ci`` (derandomized; the
+default where ``CI=true``) or ``deep`` (many times the examples, for a long run).
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+DEEP_FACTOR = 40
+
+#: Building a model is slow next to drawing a number, and JAX compiles at first use.
+_COMMON = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    print_blob=True,
+)
+
+
+def in_ci() -> bool:
+    return os.environ.get("CI", "").lower() == "true"
+
+
+def profile() -> str:
+    """The name of the profile in force."""
+    return os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if in_ci() else "dev")
+
+
+def load() -> None:
+    """Register the profiles and load the one in force."""
+    settings.register_profile("dev", _COMMON)
+    settings.register_profile("ci", _COMMON, derandomize=True, database=None)
+    settings.register_profile("deep", _COMMON, max_examples=100 * DEEP_FACTOR)
+    settings.load_profile(profile())
+
+
+def examples(count: int) -> settings:
+    """Settings for a property that needs `count` examples; more in ``deep``."""
+    factor = DEEP_FACTOR if profile() == "deep" else 1
+    return settings(max_examples=count * factor)
