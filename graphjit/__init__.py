@@ -1,0 +1,47 @@
+"""graphjit: Keras models as an immutable graph, compiled by JAX.
+
+>>> import graphjit as gj
+>>> x = gj.Input((28, 28, 1))
+>>> y = gj.layers.Dense(10, activation="softmax")(gj.layers.Flatten()(x))
+>>> gj.Model(x, y).output_shape
+(None, 10)
+"""
+
+from graphjit import (
+    activations,
+    config,
+    constraints,
+    errors,
+    initializers,
+    layers,
+    passes,
+    regularizers,
+)
+from graphjit.capture.input_layer import Input
+from graphjit.executable import Executable
+from graphjit.functions import register
+from graphjit.ir import Graph
+from graphjit.lower import lower
+from graphjit.model import Model, jit
+from graphjit.verify import verify
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Executable",
+    "Graph",
+    "Input",
+    "Model",
+    "activations",
+    "config",
+    "constraints",
+    "errors",
+    "initializers",
+    "jit",
+    "layers",
+    "lower",
+    "passes",
+    "register",
+    "regularizers",
+    "verify",
+]

@@ -24,7 +24,7 @@ from graphjit.ir import (
 from graphjit.ops.base import Op
 from graphjit.types import TensorType
 
-__all__ = ["Builder", "Rewriter", "live_nodes"]
+__all__ = ["Builder", "Rewriter", "live_nodes", "retyped"]
 
 
 class Builder:
@@ -287,3 +287,23 @@ def _stripped(operands: Iterable[Value | None]) -> tuple[Value | None, ...]:
     while values and values[-1] is None:
         values = values[:-1]
     return values
+
+
+def retyped(graph: Graph, types: Sequence[TensorType]) -> Graph:
+    """The graph with other input types, everything inferred anew.
+
+    Raises:
+        ShapeError: A node does not fit its new operands.
+    """
+    if all(e.type == t for e, t in zip(graph.inputs, types, strict=True)):
+        return graph
+    rewriter = Rewriter(
+        graph.replace(
+            inputs=tuple(
+                replaced(e, type=t) for e, t in zip(graph.inputs, types, strict=True)
+            )
+        )
+    )
+    for node in graph.nodes:
+        rewriter.keep(node, operands=node.operands)
+    return rewriter.finish()

@@ -116,3 +116,28 @@ def check_shape(
                 f"input {name!r}: axis {axis} ({wanted}) is {dim}, but input "
                 f"{earlier[1]!r} has {wanted} = {earlier[0]}"
             )
+
+
+def batched_call(call: Any, inputs: Sequence[Input], x: Any, batch_size: int) -> Any:
+    """`call` on slices of `x`, the results joined, as NumPy arrays.
+
+    Args:
+        call: From a list of arrays to an array or a list of arrays.
+        inputs: The graph's inputs, for checking.
+        x: All the data.
+        batch_size: Rows per call; the last call may have fewer.
+    """
+    if batch_size < 1:
+        raise DataError(f"batch_size: expected an int >= 1, received {batch_size}")
+    arrays = bind_inputs(inputs, x)
+    rows = arrays[0].shape[0]
+    parts: list[list[Any]] = []
+    for start in range(0, max(rows, 1), batch_size):
+        batch = [array[start : start + batch_size] for array in arrays]
+        results = call(batch if len(batch) > 1 else batch[0])
+        parts.append(sequence_of(results) or [results])
+    joined = [
+        np.concatenate([np.asarray(part) for part in column])
+        for column in zip(*parts, strict=True)
+    ]
+    return joined[0] if len(joined) == 1 else joined

@@ -17,7 +17,16 @@ from graphjit.ops.base import Array, Op, Random
 from graphjit.printer import bodies_of
 from graphjit.variables import flatten, nest
 
-__all__ = ["Flat", "Step", "lower", "lower_flat", "rng_key", "uses_rng", "x64_scope"]
+__all__ = [
+    "Flat",
+    "Step",
+    "is_wide",
+    "lower",
+    "lower_flat",
+    "rng_key",
+    "uses_rng",
+    "x64_scope",
+]
 
 
 class Step(NamedTuple):
@@ -123,7 +132,7 @@ def lower_flat(graph: Graph) -> LoweredFlat:
     def run(params: Sequence[Any], inputs: Sequence[Any], key: Any = None) -> Flat:
         env: Environment = {}
         for param, array in zip(graph.params, params, strict=True):
-            env[param.value] = array
+            env[param.value] = jnp.asarray(array)
         for entry, array in zip(graph.inputs, inputs, strict=True):
             env[entry.value] = jnp.asarray(array)
         run_nodes(graph.nodes, env, key)
@@ -213,12 +222,13 @@ def uses_rng(graph: Graph) -> bool:
 
 def x64_scope(graph: Graph) -> contextlib.AbstractContextManager[Any]:
     """64-bit types exist inside it, where the graph has any."""
-    if _is_wide(graph):
+    if is_wide(graph):
         return jax.enable_x64(True)
     return contextlib.nullcontext()
 
 
-def _is_wide(graph: Graph) -> bool:
+def is_wide(graph: Graph) -> bool:
+    """Whether a graph has 64-bit types."""
     wide = ("float64", "int64", "uint64")
     return any(
         entry.type.dtype in wide for entry in (*graph.inputs, *graph.params)

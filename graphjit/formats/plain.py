@@ -26,7 +26,8 @@ __all__ = [
 
 _INT_RANGE: Final = (-(2**63), 2**64 - 1)
 
-_shortened = reprlib.Repr(maxstring=80, maxother=80)
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 80
 
 
 def shown(value: object) -> str:

@@ -79,7 +79,7 @@ def _parsed(data: bytes, limits: Limits, where: str) -> Any:
 
     longest = min(len(data), limits.values)
     try:
-        return msgpack.unpackb(
+        value: Any = msgpack.unpackb(
             data,
             object_pairs_hook=as_map,
             list_hook=as_list,
@@ -95,6 +95,7 @@ def _parsed(data: bytes, limits: Limits, where: str) -> Any:
     except (ValueError, MemoryError, msgpack.exceptions.UnpackException) as error:
         reason = str(error) or type(error).__name__
         raise FormatError(f"{where}: not valid msgpack: {reason}") from None
+    return value
 
 
 def _check_nesting(data: object, limits: Limits, where: str) -> None:

@@ -71,9 +71,7 @@ class _State:
             self.entry.refuse(norm.name, operands.reason)
             return False
         self.rewriter.withdraw(linear)
-        folded = self.rewriter.keep(
-            linear, operands=operands, epilogue=norm.epilogue
-        )
+        folded = self.rewriter.keep(linear, operands=operands, epilogue=norm.epilogue)
         self.rewriter.replace(norm.value, folded.value)
         # From here on the folded op is what the norm's readers read.
         self.readers[folded.value] = self.readers.get(norm.value, 0)
@@ -120,7 +118,7 @@ class _State:
     def _may_fold(
         self, norm: Node, linear: Node, first: Node, op: ChannelAffine
     ) -> bool:
-        """Whether `norm` and `linear`, of which `first` reads the other's input, fold."""
+        """Whether two neighbours, of which `first` comes first, fold into one."""
         rank = norm.types[0].rank
         readers = self.readers.get(first.value, 0)
         params = [*norm.operands[1:], *linear.operands[1:]]

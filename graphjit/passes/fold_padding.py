@@ -74,7 +74,10 @@ class FoldPadding(Pass):
             operands = [None if v is None else types[v] for v in reader.operands]
             operands[0] = types[source]
             answer = reader.op.padded(pad.pads, pad.value, operands)
-            if reader.operands.count(node.value) > 1 or reader.operands[0] != node.value:
+            if (
+                reader.operands.count(node.value) > 1
+                or reader.operands[0] != node.value
+            ):
                 answer = None
             if answer is None or isinstance(answer, Refusal):
                 why = "it does not pad" if answer is None else answer.reason

@@ -66,6 +66,7 @@ class _Mover:
         self.nodes = {node.name: node for node in graph.nodes}
         self.lies: dict[Value, tuple[Layout, Value]] = {}
         self.made: dict[tuple[Value, Layout], Value] = {}
+        self.reader = graph.nodes[0]
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
@@ -95,6 +96,7 @@ class _Mover:
         self.lies[node.value] = (Layout(perm), new)
 
     def _place(self, node: Node) -> None:
+        self.reader = node
         answer = self._answer(node)
         if answer is None:
             operands = [
@@ -158,7 +160,7 @@ class _Mover:
         self, value: Value, layout: Layout, new: Value, wanted: Layout
     ) -> Value:
         node = self.nodes.get(value.node)
-        emit = self.rewriter if node is None else self.rewriter.at(node)
+        emit = self.rewriter.at(node or self.reader)
         if layout.is_permutation and wanted.is_permutation:
             perm = compose(invert(layout.perm), wanted.perm)
             own = node is not None and is_plain_transpose(node) and wanted.is_plain

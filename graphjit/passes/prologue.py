@@ -85,6 +85,7 @@ def _needed(nodes: list[Node], outputs: list[Value]) -> tuple[Node, ...]:
 
 def _substituted(graph: Graph, renamed: dict[Value, Value]) -> Graph:
     """The graph with values read under other names."""
+
     def new(value: Value) -> Value:
         return renamed.get(value, value)
 

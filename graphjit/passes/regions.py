@@ -59,7 +59,8 @@ class Regions:
         self._of: dict[str, _Region] = {}
         self._regions = self._find()
         for _ in range(_SWEEPS):
-            if not any([self._choose(region) for region in self._regions]):
+            changed = [region for region in self._regions if self._choose(region)]
+            if not changed:
                 break
 
     def layout(self, node: Node) -> Layout | None:
@@ -95,9 +96,7 @@ class Regions:
                 regions.append(region)
         return regions
 
-    def _merge(
-        self, kept: _Region, gone: _Region, regions: list[_Region]
-    ) -> _Region:
+    def _merge(self, kept: _Region, gone: _Region, regions: list[_Region]) -> _Region:
         kept.nodes.extend(gone.nodes)
         for node in gone.nodes:
             self._of[node.name] = kept

@@ -29,7 +29,9 @@ class SelectKernels(Pass):
         rewriter = Rewriter(graph)
         types = graph.types()
         for node in graph.nodes:
-            operands = [None if v is None else self._hinted(types[v]) for v in node.operands]
+            operands = [
+                None if v is None else self._hinted(types[v]) for v in node.operands
+            ]
             kernel = self._choose(node, operands, entry)
             name = "" if kernel is None else kernel.name
             if kernel is not None and name != node.kernel:

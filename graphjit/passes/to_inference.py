@@ -16,7 +16,7 @@ __all__ = ["ToInference", "become"]
 class ToInference(Pass):
     """Replace every op by what it is in inference, as the op itself says.
 
-    batch_norm(x, …, mean, var) -> batch_norm_inference(x, …, mean, var); dropout(x) -> x.
+    batch_norm(x, …) -> batch_norm_inference(x, …); dropout(x) -> x.
     Updates whose producer changed kind go; recurrent state stays. Losses go: they are
     terms of training.
     """

@@ -91,11 +91,6 @@ def above_zero(*shape: int) -> Arg:
     return Arg(shape, "positive", weight=True)
 
 
-def state(*shape: int) -> Arg:
-    """A weight whose gradient is not compared."""
-    return Arg(shape, weight=True, differentiable=False)
-
-
 def ints(*shape: int) -> Arg:
     return Arg(shape, "ints", dtype="int32", differentiable=False)
 
@@ -121,13 +116,15 @@ class Case:
         op: The op.
         args: Its operands.
         layouts: What is claimed of its layout rule; None for what the row claims.
-        rows_apart: Whether a result's row depends on that row of the operands alone.
+        batched: Whether axis 0 of the data is the batch, as it is in a model.
+        of: The op for a float type, where an attribute of it names one.
     """
 
     op: Op
     args: tuple[Arg | None, ...]
     layouts: Layouts | None = None
-    rows_apart: bool = True
+    batched: bool = True
+    of: Callable[[str], Op] | None = None
 
     @property
     def id(self) -> str:
@@ -146,12 +143,15 @@ class Case:
         rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
         return [None if arg is None else arg.array(rng, dtype) for arg in self.args]
 
+    def op_for(self, dtype: str) -> Op:
+        return self.op if self.of is None else self.of(dtype)
+
     def graph(self, dtype: str = "float64") -> Graph:
-        return one_node(self.op, self.types(dtype))
+        return one_node(self.op_for(dtype), self.types(dtype))
 
     def run(self, dtype: str = "float64", jit: bool = False) -> list[Array]:
         """The results, eagerly or as one compiled function."""
-        return run_op(self.op, self.arrays(dtype), jit=jit)
+        return run_op(self.op_for(dtype), self.arrays(dtype), jit=jit)
 
     @functools.cached_property
     def results(self) -> list[Array]:
@@ -212,10 +212,7 @@ class Row:
 
 
 def one_node(op: Op, types: Sequence[TensorType | None]) -> Graph:
-    """The verified graph of one node, its operands as inputs, every result an output.
-
-    Values of a row mask keep their place; an operand left out stays left out.
-    """
+    """The verified graph of one node: operands as inputs, every result an output."""
     builder = Builder("one")
     values = [
         None if type_ is None else builder.input(f"in{at}", type_)

@@ -106,9 +106,7 @@ def windows_of(
     padded = np.pad(x, [(0, 0), *pads, (0, 0)], constant_values=fill)
     lengths = tuple(
         (length - span) // stride + 1
-        for length, span, stride in zip(
-            padded.shape[1:-1], spans, strides, strict=True
-        )
+        for length, span, stride in zip(padded.shape[1:-1], spans, strides, strict=True)
     )
 
     def each() -> Any:

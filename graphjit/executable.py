@@ -1,0 +1,266 @@
+"""A graph compiled for a platform, with its weights bound."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from graphjit.cost import Cost, cost_of
+from graphjit.data import bind_inputs
+from graphjit.errors import DataError
+from graphjit.ir import Graph, Param
+from graphjit.lower import (
+    Flat,
+    Step,
+    is_wide,
+    lower_flat,
+    one_or_list,
+    rng_key,
+    uses_rng,
+    x64_scope,
+)
+from graphjit.passes.base import Pass, PassLog
+from graphjit.passes.pipeline import INFERENCE, current_platform, run
+from graphjit.passes.prologue import split_prologue
+from graphjit.types import BATCH
+from graphjit.variables import flatten, leaf, nest
+
+__all__ = ["Executable", "compile_graph"]
+
+
+class Executable:
+    """One jitted function over a flat tuple of packed weights; no Python per node.
+
+    Made by `graphjit.jit`. The prologue (folded, reshaped, packed weights) runs once
+    per set of weights, at `rebind`.
+
+    Attributes:
+        graph: The main graph, without its prologue.
+        prologue: The graph that packs the weights.
+        log: What each pass did and refused.
+        target: The platform it was compiled for.
+    """
+
+    def __init__(
+        self, source: Graph, optimized: Graph, log: PassLog, target: str
+    ) -> None:
+        self.prologue, self.graph = split_prologue(optimized)
+        self.log = log
+        self.target = target
+        self._source = source
+        updated = {update.param for update in self.graph.updates}
+        packed = {output.name for output in self.prologue.outputs}
+        self._state = [p for p in self.graph.params if p.name in updated]
+        self._direct = [p for p in self.graph.params if p.name not in updated | packed]
+        self._weights: tuple[jax.Array, ...] | None = None
+        self._needs_key = uses_rng(self.graph)
+        self._pack: Callable[..., tuple[Any, ...]] = jax.jit(self._run_prologue)
+        self._main: Callable[..., Flat] = jax.jit(
+            _positional(self.graph, updated, packed)
+        )
+        self._call = self._fast_call()
+
+    # --- weights --------------------------------------------------------------------
+
+    def rebind(self, variables: Mapping[str, Any]) -> Executable:
+        """Pack another set of weights; compiled programs are kept.
+
+        Args:
+            variables: ``{"params": …, "state": …}`` as `Model.init` gives them. They
+                are copied where they could change (NumPy arrays).
+
+        Returns:
+            This executable.
+
+        Raises:
+            DataError: An entry is missing or has another shape.
+        """
+        flat = flatten(variables, self._source.params)
+        with x64_scope(self.graph):
+            arrays = {p.name: _owned(p, flat[p.name]) for p in self._source.params}
+            inputs = [arrays[p.name] for p in self.prologue.params]
+            packed = self._pack(inputs) if self.prologue.outputs else ()
+        self._weights = (*(arrays[p.name] for p in self._direct), *packed)
+        return self
+
+    def _run_prologue(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        return lower_flat(self.prologue)(arrays, ()).outputs
+
+    # --- running --------------------------------------------------------------------
+
+    def __call__(self, x: Any) -> Any:
+        """The outputs for `x`: one array, or a list for several outputs.
+
+        Raises:
+            DataError: The data does not fit, no weights are bound, or the graph has
+                state that changes (use `step`).
+        """
+        return self._call(x)
+
+    def _fast_call(self) -> Callable[[Any], Any]:
+        """`__call__` with as little Python as can be when data fits at once."""
+        graph = self.graph
+        if len(graph.inputs) != 1 or graph.updates or self._needs_key:
+            return self._checked_call
+        type_ = graph.inputs[0].type
+        tail = type_.shape[1:]
+        free = type_.shape[:1] == (BATCH,) and all(isinstance(dim, int) for dim in tail)
+        if not free or is_wide(graph):
+            return self._checked_call
+        dtype = np.dtype(type_.dtype) if type_.dtype != "bfloat16" else jnp.bfloat16
+        arrays = (jax.Array, np.ndarray)
+        main, checked, one = self._main, self._checked_call, len(graph.outputs) == 1
+
+        def call(x: Any) -> Any:
+            weights = self._weights
+            if (
+                weights is None
+                or not isinstance(x, arrays)
+                or x.dtype != dtype
+                or x.shape[1:] != tail
+                or not x.shape
+            ):
+                return checked(x)
+            outputs = main(weights, (), (x,), None).outputs
+            return outputs[0] if one else list(outputs)
+
+        return call
+
+    def _checked_call(self, x: Any) -> Any:
+        if self.graph.updates:
+            names = ", ".join(update.param for update in self.graph.updates)
+            raise DataError(
+                f"graph {self.graph.name!r} has state that changes ({names})",
+                hint="use exe.step(state, x), which returns the new state",
+            )
+        return one_or_list(self._run({}, x, None).outputs)
+
+    def step(self, state: Mapping[str, Any], x: Any, rng: Any = None) -> Step:
+        """One pure application: outputs and new state, nothing kept.
+
+        Args:
+            state: The state the graph updates, nested by layer name.
+            x: As for `__call__`.
+            rng: An int or a JAX key, where the graph draws random numbers.
+        """
+        result = self._run(state, x, rng)
+        new = {
+            update.param: value
+            for update, value in zip(self.graph.updates, result.updates, strict=True)
+        }
+        names = [loss.name for loss in self.graph.losses]
+        return Step(
+            one_or_list(result.outputs),
+            nest(new),
+            dict(zip(names, result.losses, strict=True)),
+            one_or_list(result.masks),
+        )
+
+    def _run(self, state: Mapping[str, Any], x: Any, rng: Any) -> Flat:
+        if self._weights is None:
+            raise DataError(
+                f"no weights are bound to graph {self.graph.name!r}",
+                hint="call exe.rebind(variables) first",
+            )
+        with x64_scope(self.graph):
+            arrays = bind_inputs(self.graph.inputs, x)
+            held = tuple(leaf(state, p.name, "state") for p in self._state)
+            key = None
+            if self._needs_key:
+                if rng is None:
+                    raise DataError("the graph draws random numbers: rng is needed")
+                key = rng_key(rng)
+            return self._main(self._weights, held, tuple(arrays), key)
+
+    # --- reports --------------------------------------------------------------------
+
+    def cost(self, batch_size: int = 1) -> Cost:
+        """FLOPs and bytes of one call at a batch size; unknown dims count as 1."""
+        return cost_of(self.graph, batch_size)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations for a batch of one."""
+        return self.cost().flops
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of weights and activations for a batch of one."""
+        return self.cost().bytes
+
+    def explain(self) -> str:
+        """Per pass what it did and refused and why; op counts before and after."""
+        before = Counter(node.op.kind for node in self._source.nodes)
+        after = Counter(node.op.kind for node in self.graph.nodes)
+        cost = self.cost()
+        lines = [
+            f"graph {self._source.name!r} for {self.target}",
+            f"ops: {sum(before.values())} -> {sum(after.values())} "
+            f"(and {len(self.prologue.nodes)} in the prologue, run once)",
+            f"transposes: {before['transpose']} -> {after['transpose']}",
+            f"batch of 1: {cost.flops:,} FLOPs, {cost.weight_bytes:,} bytes of "
+            f"weights, {cost.activation_bytes:,} bytes of activations",
+            "",
+            str(self.log),
+            "",
+            "kind: before -> after",
+        ]
+        for kind in sorted(before | after):
+            lines.append(f"    {kind}: {before[kind]} -> {after[kind]}")
+        return "\n".join(lines)
+
+
+def compile_graph(
+    graph: Graph,
+    target: str | None = None,
+    passes: Sequence[Pass] | None = None,
+) -> Executable:
+    """An executable of a graph, with no weights bound yet.
+
+    Args:
+        graph: A captured (training) graph.
+        target: The platform; None for the one JAX runs on.
+        passes: What to run; None for `INFERENCE`.
+    """
+    chosen = target or current_platform()
+    optimized, log = run(graph, INFERENCE if passes is None else passes, target=chosen)
+    return Executable(graph, optimized, log, chosen)
+
+
+def _positional(
+    graph: Graph, updated: set[str], packed: set[str]
+) -> Callable[..., Flat]:
+    """The lowered graph over (weights, state, inputs, key)."""
+    flat = lower_flat(graph)
+    direct = [p.name for p in graph.params if p.name not in updated | packed]
+    order = [*direct, *(p.name for p in graph.params if p.name in packed)]
+    held = [p.name for p in graph.params if p.name in updated]
+
+    def main(weights: Any, state: Any, inputs: Any, key: Any) -> Flat:
+        table = dict(zip(order, weights, strict=True))
+        table.update(zip(held, state, strict=True))
+        return flat([table[p.name] for p in graph.params], inputs, key)
+
+    main.__name__ = graph.name or "main"
+    return main
+
+
+def _owned(param: Param, given: Any) -> jax.Array:
+    """An array nobody else can change; device_put may alias NumPy memory."""
+    shape = getattr(given, "shape", None)
+    if shape is None:
+        given = np.asarray(given)
+        shape = given.shape
+    if tuple(shape) != param.type.shape:
+        raise DataError(
+            f"variable {param.name!r}: expected shape {param.type.shape}, received "
+            f"{tuple(shape)}"
+        )
+    if isinstance(given, jax.Array):
+        return given.astype(param.type.dtype)
+    return jnp.array(given, dtype=param.type.dtype, copy=True)

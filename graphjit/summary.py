@@ -1,0 +1,87 @@
+"""The table `Model.summary` prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphjit.ir import NO_CALL, Graph, LayerCall
+
+__all__ = ["render", "rows_of"]
+
+Row = tuple[str, str, str, str]
+
+
+def rows_of(graph: Graph) -> list[Row]:
+    """One row per layer call: layer, output shape, params, connected to."""
+    sizes = {param.name: math.prod(_known(param.type.shape)) for param in graph.params}
+    rows: list[Row] = []
+    counted: set[str] = set()
+    for call in graph.layers[:-1]:
+        if call.parent != NO_CALL:
+            continue
+        owned = [name for name in _params_of(graph, call) if name not in counted]
+        counted.update(owned)
+        sources = ", ".join(graph.layers[ref.call].path for ref in call.inputs)
+        shapes = ", ".join(str(type_.user_shape()) for type_ in call.types)
+        count = sum(sizes[name] for name in owned)
+        rows.append((f"{call.path} ({call.cls})", shapes, f"{count:,}", sources))
+    return rows
+
+
+def _known(shape: Sequence[object]) -> list[int]:
+    return [dim for dim in shape if isinstance(dim, int)]
+
+
+def _params_of(graph: Graph, call: LayerCall) -> list[str]:
+    """The params of a call, and of all calls inside it."""
+    names = list(call.params)
+    if call.cls == "Functional":
+        inside = f"{call.path}/"
+        for inner in graph.layers:
+            if inner.path.startswith(inside):
+                names += inner.params
+    return list(dict.fromkeys(names))
+
+
+def render(
+    graph: Graph,
+    frozen: Callable[[str], bool],
+    line_length: int | None,
+    print_fn: Callable[[str], Any] | None,
+) -> None:
+    """Print the table with rich, or give its lines to `print_fn`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f'Model: "{graph.name}"', title_justify="left")
+    table.add_column("Layer (type)")
+    table.add_column("Output shape")
+    table.add_column("Params", justify="right")
+    table.add_column("Connected to")
+    for row in rows_of(graph):
+        table.add_row(*row)
+    if print_fn is None:
+        console = Console(width=line_length)
+        console.print(table)
+        console.print(_totals(graph, frozen), highlight=False)
+        return
+    console = Console(width=line_length or 100, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    for line in (captured.get() + _totals(graph, frozen)).splitlines():
+        print_fn(line)
+
+
+def _totals(graph: Graph, frozen: Callable[[str], bool]) -> str:
+    sizes = {p.name: math.prod(_known(p.type.shape)) for p in graph.params}
+    total = sum(sizes.values())
+    trainable = sum(
+        sizes[p.name] for p in graph.params if p.trainable and not frozen(p.name)
+    )
+    return (
+        f"Total params: {total:,}\n"
+        f"Trainable params: {trainable:,}\n"
+        f"Non-trainable params: {total - trainable:,}"
+    )
