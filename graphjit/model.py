@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import jax
@@ -17,7 +18,9 @@ import numpy as np
 
 from graphjit.builder import retyped
 from graphjit.capture.emitter import add_call
+from graphjit.capture.input_layer import InputLayer
 from graphjit.capture.layer import Cell, Layer, layer_name
+from graphjit.capture.model_config import call_layers, config_of
 from graphjit.capture.tensor import Tensor
 from graphjit.capture.tracer import Captured, SubModel, capture
 from graphjit.data import batched_call
@@ -29,7 +32,7 @@ from graphjit.narrow import sequence_of
 from graphjit.passes.base import Pass
 from graphjit.passes.freeze import Freeze
 from graphjit.passes.pipeline import TRAINING, run
-from graphjit.types import unify_shapes
+from graphjit.types import BATCH, Dim, TensorType, unify_shapes
 from graphjit.variables import flatten, nest
 
 __all__ = ["Model", "jit"]
@@ -53,15 +56,49 @@ class Model(SubModel):
     (3, 2)
     """
 
-    captured: Captured
-
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
         super().__init__(name=name)
-        self._inputs: list[Tensor] = sequence_of(inputs) or [inputs]
-        self._outputs: list[Tensor] = sequence_of(outputs) or [outputs]
-        self.captured = capture(self._inputs, self._outputs, name or "model")
+        given: list[Tensor] = sequence_of(inputs) or [inputs]
+        made: list[Tensor] = sequence_of(outputs) or [outputs]
+        self._assemble(given, made, capture(given, made, name or "model"))
+
+    def _assemble(
+        self, inputs: list[Tensor], outputs: list[Tensor], captured: Captured
+    ) -> None:
+        self._inputs = inputs
+        self._outputs = outputs
+        self.captured = captured
         self._executable: tuple[int, Executable] | None = None
         self._training: tuple[tuple[str, ...], Graph, Lowered] | None = None
+
+    @classmethod
+    def of_graph(cls, captured: Captured) -> Model:
+        """A model of a graph alone: it runs and trains, but has no layer objects."""
+        graph = captured.graph
+        inputs = [
+            InputLayer(batch_shape=_dims(entry.type), name=entry.name).tensor()
+            for entry in graph.inputs
+        ]
+        model = cls.__new__(cls)
+        Layer.__init__(model, name=graph.name)
+        model._assemble(inputs, [], captured)
+        model._outputs = add_call(model, inputs, graph)
+        return model
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Model:
+        """A new model of the configuration that `get_config` gave; fresh weights.
+
+        Raises:
+            CaptureError: A layer class is not known, or the configuration is broken.
+        """
+        model = cls(*call_layers(config, cls))
+        model.trainable = bool(config.get("trainable", True))
+        return model
+
+    def get_config(self) -> dict[str, Any]:
+        """The configuration as plain data, in Keras 2's form."""
+        return config_of(self.graph)
 
     # --- structure ------------------------------------------------------------------
 
@@ -229,8 +266,7 @@ class Model(SubModel):
     @property
     def variables(self) -> dict[str, Any]:
         """The variables the model carries; assign to write them back."""
-        self._fill()
-        return self._nested({n: cell.array for n, cell in self.cells.items()})
+        return self._nested(self.arrays())
 
     @variables.setter
     def variables(self, new: Mapping[str, Any]) -> None:
@@ -245,7 +281,7 @@ class Model(SubModel):
 
     def _fill(self) -> None:
         """Give a first value to the cells that have none."""
-        empty = [p for p in self.graph.params if self.cells[p.name].array is None]
+        empty = [p for p in self.graph.params if self.cells[p.name].is_empty]
         with x64_scope(self.graph):
             for param in empty:
                 self.cells[param.name].write(_drawn(param, 0))
@@ -325,6 +361,22 @@ class Model(SubModel):
         outputs = add_call(self, tensors, retyped(self.graph, types))
         return _one_or_list(outputs)
 
+    def arrays(self) -> dict[str, Any]:
+        """The variables the model carries, flat by param name."""
+        self._fill()
+        return {name: cell.array for name, cell in self.cells.items()}
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write graph and weights into one `.gjit` file, atomically.
+
+        Raises:
+            FormatError: The graph holds a function no file can name; nothing is
+                written then.
+        """
+        from graphjit import saving
+
+        saving.save(self, path)
+
     def _nested(self, flat: Mapping[str, Any]) -> dict[str, Any]:
         params = [p for p in self.graph.params if not p.is_state]
         state = [p for p in self.graph.params if p.is_state]
@@ -361,6 +413,10 @@ def weight_penalties(graph: Graph, arrays: Mapping[str, Any]) -> dict[str, jax.A
         for param in graph.params
         if param.regularizer is not None and param.trainable
     }
+
+
+def _dims(type_: TensorType) -> tuple[Dim, ...]:
+    return tuple(None if dim == BATCH else dim for dim in type_.shape)
 
 
 def _covers(paths: Sequence[str], name: str) -> bool:

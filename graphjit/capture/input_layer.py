@@ -49,6 +49,10 @@ class InputLayer(Layer):
         batch = BATCH if first is None else first
         return TensorType((batch, *rest), self.dtype or settings.floatx())
 
+    def tensor(self) -> Tensor:
+        """The tensor that stands for the data to come."""
+        return self.calls[0].outputs[0] if self.calls else input_tensor(self, self.type)
+
     def emit(self, emitter: Any, *inputs: Value) -> Value:
         raise CaptureError("an InputLayer is not called on tensors", hint="use Input()")
 
@@ -81,4 +85,4 @@ def Input(  # noqa: N802 (the documents' name)
     layer = InputLayer(
         shape, batch_size, batch_shape=batch_shape, name=name, dtype=dtype
     )
-    return input_tensor(layer, layer.type)
+    return layer.tensor()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -54,11 +54,28 @@ class Cell:
     """
 
     param: Param
-    array: Any = None
     version: int = 0
+    _array: Any = None
+    _read: Callable[[], Any] | None = None
+
+    @property
+    def array(self) -> Any:
+        if self._read is not None:
+            self._array, self._read = self._read(), None
+        return self._array
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no value yet."""
+        return self._array is None and self._read is None
 
     def write(self, array: Any) -> None:
-        self.array = array
+        self._array, self._read = array, None
+        self.version += 1
+
+    def defer(self, read: Callable[[], Any]) -> None:
+        """Take the value from `read` when it is first asked for."""
+        self._array, self._read = None, read
         self.version += 1
 
 

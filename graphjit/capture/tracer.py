@@ -30,7 +30,7 @@ from graphjit.ir import (
 )
 from graphjit.ops.base import Op, Random, with_fields
 from graphjit.printer import bodies_of
-from graphjit.types import TensorType
+from graphjit.types import BATCH, TensorType
 from graphjit.verify import verify
 
 __all__ = ["ROOT", "Captured", "SubModel", "capture", "snake_case"]
@@ -40,10 +40,14 @@ __all__ = ["ROOT", "Captured", "SubModel", "capture", "snake_case"]
 ROOT: Final = "/"
 
 
-class SubModel(Layer):
-    """A layer that is itself a captured model: inlined under a name scope."""
+class _Holder:
+    """What a model has beside its configuration."""
 
     captured: Captured
+
+
+class SubModel(Layer, _Holder):
+    """A layer that is itself a captured model: inlined under a name scope."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,12 +295,11 @@ def _add_inputs(
 
 
 def _input_row(name: str, layer: Layer, type_: TensorType) -> LayerCall:
-    if isinstance(layer, InputLayer):
-        config = layer.get_config()
-    else:
-        shape = list(type_.user_shape())
-        config = {"name": name, "dtype": type_.dtype, "batch_shape": shape}
-    config["name"] = name
+    if not isinstance(layer, InputLayer):
+        # The model begins at an inner tensor, which is an input to it.
+        shape = [None if dim == BATCH else dim for dim in type_.shape]
+        layer = InputLayer(batch_shape=shape, dtype=type_.dtype)
+    config = {**layer.get_config(), "name": name}
     return LayerCall(name, name, "InputLayer", Config.freeze(config), types=(type_,))
 
 

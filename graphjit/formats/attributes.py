@@ -25,7 +25,6 @@ from typing import (
     get_type_hints,
 )
 
-
 from graphjit.errors import FormatError
 from graphjit.formats import plain
 from graphjit.formats.plain import refuse

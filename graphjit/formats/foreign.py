@@ -13,7 +13,7 @@ __all__ = ["HEAD_BYTES", "not_ours"]
 HEAD_BYTES: Final = 64
 
 _KERAS_HINT: Final = "if it is a Keras file: gj.keras.load_model(path) reads those"
-_JSON_HINT: Final = "if it is a Keras architecture: gj.model_from_json(text) reads those"
+_JSON_HINT: Final = "if it is a Keras model: gj.model_from_json(text) reads those"
 
 # (first bytes, what it is, hint)
 _KNOWN: Final[tuple[tuple[bytes, str, str | None], ...]] = (
@@ -28,18 +28,18 @@ _KNOWN: Final[tuple[tuple[bytes, str, str | None], ...]] = (
 )
 
 
-def not_ours(head: bytes, what: str) -> FormatError:
+def not_ours(head: bytes) -> FormatError:
     """The error for something that begins with `head` and is no gjit file.
 
-    >>> print(not_ours(b"\\x89HDF\\r\\n\\x1a\\n", "model.h5"))
-    model.h5: not a gjit file: it looks like HDF5
+    >>> print(not_ours(b"\\x89HDF\\r\\n\\x1a\\n"))
+    not a gjit file: it looks like HDF5
       hint: if it is a Keras file: gj.keras.load_model(path) reads those
     """
     if not head:
-        return FormatError(f"{what}: not a gjit file: it is empty")
+        return FormatError("not a gjit file: it is empty")
     for magic, kind, hint in _KNOWN:
         if head.startswith(magic):
-            message = f"{what}: not a gjit file: it looks like {kind}"
+            message = f"not a gjit file: it looks like {kind}"
             return FormatError(message, hint=hint)
-    message = f"{what}: not a gjit file: it begins with {shown(head[:16])}"
+    message = f"not a gjit file: it begins with {shown(head[:16])}"
     return FormatError(message)

@@ -13,7 +13,7 @@ import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,12 @@ __all__ = [
     "Segment",
     "TensorEntry",
     "aligned",
+    "decode_entry",
     "frame",
     "lay_out",
     "raw_bytes",
     "read_tensor",
+    "verify_bytes",
     "write_tensor",
 ]
 
@@ -177,7 +179,7 @@ def raw_bytes(array: NDArray[Any]) -> memoryview:
     if array.dtype.byteorder == ">":
         array = array.astype(array.dtype.newbyteorder("<"))
     flat = np.ascontiguousarray(array).reshape(-1)
-    return memoryview(flat.view(np.uint8))
+    return memoryview(cast("Any", flat.view(np.uint8)))
 
 
 def write_tensor(
@@ -212,13 +214,13 @@ def read_tensor(
         end = begin + segment.size
         source.fill(payload + segment.offset, buffer[begin:end])
         begin = end
-    verify_bytes(buffer, entry, source.name)
+    verify_bytes(buffer, entry)
     return array
 
 
-def verify_bytes(data: memoryview, entry: TensorEntry, name: str) -> None:
+def verify_bytes(data: memoryview, entry: TensorEntry) -> None:
     """Raise where the data of a tensor is not what its hash says."""
-    where = f"{name}: tensor {shown(entry.name)}"
+    where = f"tensor {shown(entry.name)}"
     if hashlib.sha256(data).digest() != entry.sha256:
         raise FormatError(f"{where} is corrupted: its bytes do not match its hash")
     if entry.type.dtype == "bool" and np.frombuffer(data, np.uint8).max(initial=0) > 1:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from graphjit.errors import FormatError
 
@@ -12,9 +13,6 @@ __all__ = ["FileSource", "MemorySource", "Source"]
 
 class Source(Protocol):
     """Bytes at known positions. A reader checks positions against `size` first."""
-
-    @property
-    def name(self) -> str: ...
 
     @property
     def size(self) -> int: ...
@@ -31,9 +29,8 @@ class Source(Protocol):
 class MemorySource:
     """Bytes in memory, or a mapped file."""
 
-    def __init__(self, data: memoryview, name: str) -> None:
+    def __init__(self, data: memoryview) -> None:
         self.data = data
-        self.name = name
         self.size = data.nbytes
 
     def read(self, offset: int, size: int) -> bytes:
@@ -46,9 +43,8 @@ class MemorySource:
 class FileSource:
     """An open file."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: io.BufferedReader) -> None:
         self.file = file
-        self.name = name
         self.size = os.fstat(file.fileno()).st_size
 
     def read(self, offset: int, size: int) -> bytes:
@@ -60,7 +56,7 @@ class FileSource:
         filled = 0
         while filled < buffer.nbytes:
             # readinto may stop early on large reads.
-            count = self.file.readinto(buffer[filled:])  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType]
+            count = self.file.readinto(buffer[filled:])
             if not count:
-                raise FormatError(f"{self.name}: truncated while it was being read")
+                raise FormatError("truncated while it was being read")
             filled += count

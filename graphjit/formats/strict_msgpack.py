@@ -6,9 +6,9 @@ needed are refused; nesting and the number of values are capped.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
-import msgpack  # pyright: ignore[reportMissingTypeStubs]
+import msgpack
 
 from graphjit.errors import FormatError
 from graphjit.formats.limits import Limits
@@ -16,6 +16,8 @@ from graphjit.formats.plain import shown
 
 __all__ = ["pack", "unpack"]
 
+# msgpack has no annotations.
+_msgpack: Final[Any] = msgpack
 _LEAVES = (type(None), bool, int, float, str, bytes)
 
 
@@ -45,7 +47,7 @@ def unpack(data: bytes, limits: Limits, where: str) -> Any:
 
 def _packed(data: object, where: str) -> bytes:
     try:
-        return cast("bytes", msgpack.packb(data, strict_types=True))
+        return cast("bytes", _msgpack.packb(data, strict_types=True))
     except (TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"{where}: msgpack cannot hold it: {error}") from None
 
@@ -79,7 +81,7 @@ def _parsed(data: bytes, limits: Limits, where: str) -> Any:
 
     longest = min(len(data), limits.values)
     try:
-        value: Any = msgpack.unpackb(
+        value: Any = _msgpack.unpackb(
             data,
             object_pairs_hook=as_map,
             list_hook=as_list,
@@ -92,7 +94,7 @@ def _parsed(data: bytes, limits: Limits, where: str) -> Any:
     except UnicodeDecodeError as error:
         message = f"{where}: a string is not UTF-8: {error.reason}"
         raise FormatError(message) from None
-    except (ValueError, MemoryError, msgpack.exceptions.UnpackException) as error:
+    except (ValueError, MemoryError, _msgpack.exceptions.UnpackException) as error:
         reason = str(error) or type(error).__name__
         raise FormatError(f"{where}: not valid msgpack: {reason}") from None
     return value

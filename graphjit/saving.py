@@ -1,0 +1,102 @@
+"""Models and `.gjit` files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+from graphjit.capture.layer import Cell
+from graphjit.capture.model_config import config_of
+from graphjit.capture.tracer import ROOT, Captured
+from graphjit.errors import CaptureError
+from graphjit.formats import container
+from graphjit.ir import Config, Graph, LayerCall
+from graphjit.model import Model
+
+__all__ = ["from_bytes", "load", "save", "to_bytes"]
+
+
+def save(model: Model, path: str | PathLike[str]) -> None:
+    """Write a model, graph and weights, into one `.gjit` file, atomically.
+
+    Raises:
+        FormatError: The graph holds a function no file can name; nothing is written.
+    """
+    container.save(path, saved_graph(model), model.arrays())
+
+
+def load(path: str | PathLike[str], mmap: bool = False) -> Model:
+    """Read a model from a `.gjit` file; every byte is verified before use.
+
+    Args:
+        path: The file.
+        mmap: Map the file instead of reading it; each tensor is then verified when it
+            is first used.
+
+    Raises:
+        FormatError: The file is foreign, newer, truncated or corrupted.
+    """
+    contents = container.load(path, mmap=mmap)
+    return _model(contents.graph, contents.tensors)
+
+
+def to_bytes(model: Model) -> bytes:
+    """What `save` writes. Equal models give equal bytes."""
+    return container.encode(saved_graph(model), model.arrays())
+
+
+def from_bytes(data: bytes) -> Model:
+    """The model that `to_bytes` made the bytes from.
+
+    Raises:
+        FormatError: The bytes are foreign, newer, truncated or corrupted.
+    """
+    contents = container.decode(data)
+    return _model(contents.graph, contents.tensors)
+
+
+def saved_graph(model: Model) -> Graph:
+    """The model's graph, its layer table with `trainable` as it is now."""
+    flags = {ROOT: model.trainable, **dict(_flags(model, ""))}
+    rows: list[LayerCall] = []
+    for row in model.graph.layers:
+        config = row.config.thaw()
+        trainable = flags.get(row.layer, True)
+        if config.get("trainable", True) != trainable:
+            config["trainable"] = trainable
+            row = replace(row, config=Config.freeze(config))
+        rows.append(row)
+    return model.graph.replace(layers=tuple(rows))
+
+
+def _flags(model: Model, scope: str) -> Iterator[tuple[str, bool]]:
+    """The `trainable` of every layer by its path."""
+    for name, layer in zip(model.captured.names, model.layers, strict=True):
+        yield f"{scope}{name}", layer.trainable
+        if isinstance(layer, Model):
+            yield from _flags(layer, f"{scope}{name}/")
+
+
+def _model(graph: Graph, tensors: Mapping[str, Any]) -> Model:
+    """A model of a graph: with its layers, where they can be made again."""
+    model = _rebuilt(graph) or _opaque(graph)
+    for name, cell in model.cells.items():
+        cell.defer(lambda name=name: tensors[name])
+    return model
+
+
+def _rebuilt(graph: Graph) -> Model | None:
+    """The model its layer table describes, if that captures to the very same graph."""
+    try:
+        model = Model.from_config(config_of(graph))
+    except CaptureError:
+        return None
+    return model if saved_graph(model) == graph else None
+
+
+def _opaque(graph: Graph) -> Model:
+    """A model that runs and trains as saved, but has no layer objects."""
+    cells = {param.name: Cell(param) for param in graph.params}
+    return Model.of_graph(Captured(graph, cells, (), ()))
