@@ -114,7 +114,7 @@ def _settings_leaf(family: Family[Any]) -> Leaf:
         plain.text(name, f"{where}.class")
         # Exactly the first name: aliases are for users.
         if name not in family or family.canonical(name) != name:
-            guess = nearest(name[:80], family)
+            guess = nearest(name[:80], map(family.canonical, family))
             hint = f"did you mean {guess!r}?" if guess else None
             refuse(f"{where}.class", f"a known {noun}", name, hint)
         return decode_fields(family.get(name), settings, f"{where} ({name})")

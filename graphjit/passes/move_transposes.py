@@ -11,7 +11,12 @@ from graphjit.layout import AxisOrder, Layout, compose, invert
 from graphjit.ops.base import Permuted
 from graphjit.ops.shape import Reshape, Transpose
 from graphjit.passes.base import Entry, Pass
-from graphjit.passes.regions import Regions, constant_values, is_plain_transpose
+from graphjit.passes.regions import (
+    Regions,
+    constant_values,
+    is_plain_transpose,
+    moved_elements,
+)
 
 __all__ = ["MoveTransposes"]
 
@@ -48,8 +53,7 @@ def _moved_elements(graph: Graph) -> tuple[int, int]:
     total = count = 0
     for node in graph.nodes:
         if is_plain_transpose(node) and node.value not in constant:
-            sizes = [dim for dim in node.types[0].shape if isinstance(dim, int)]
-            total += math.prod(sizes)
+            total += moved_elements(node.types[0])
             count += 1
     return total, count
 
@@ -66,6 +70,7 @@ class _Mover:
         self.nodes = {node.name: node for node in graph.nodes}
         self.lies: dict[Value, tuple[Layout, Value]] = {}
         self.made: dict[tuple[Value, Layout], Value] = {}
+        self.moved: dict[tuple[Value, tuple[int, ...]], Value] = {}
         self.reader = graph.nodes[0]
 
     def run(self) -> Graph:
@@ -163,11 +168,16 @@ class _Mover:
         emit = self.rewriter.at(node or self.reader)
         if layout.is_permutation and wanted.is_permutation:
             perm = compose(invert(layout.perm), wanted.perm)
+            if (new, perm) in self.moved:
+                return self.moved[new, perm]
             own = node is not None and is_plain_transpose(node) and wanted.is_plain
             if own and node is not None:
                 kept = self.rewriter.keep(node, op=Transpose(perm), operands=(new,))
-                return kept.value
-            return emit(Transpose(perm), new, name=f"{value.node}/transpose")
+                made = kept.value
+            else:
+                made = emit(Transpose(perm), new, name=f"{value.node}/transpose")
+            self.moved[new, perm] = made
+            return made
         if not layout.is_plain:
             new = self._straightened(layout, new)
         return self._bent(wanted, new)

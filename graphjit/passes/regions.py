@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from graphjit.ir import Graph, Node, Value
 from graphjit.layout import Layout, compose, identity, invert
 from graphjit.ops.shape import Transpose
-from graphjit.types import TensorType
+from graphjit.types import BATCH, TensorType
 
-__all__ = ["Regions", "constant_values", "is_plain_transpose"]
+__all__ = ["Regions", "constant_values", "is_plain_transpose", "moved_elements"]
 
 _SWEEPS = 4
+#: Rows an open batch is taken to have: moving a batch of vectors costs more than
+#: moving one vector of statistics.
+_BATCH = 16
 
 
 def constant_values(graph: Graph) -> set[Value]:
@@ -160,21 +163,23 @@ class Regions:
     def _wanted(self, region: _Region) -> Iterator[tuple[int, ...]]:
         """Permutations that make some transpose at the border go away."""
         for value in self._entries(region):
-            yield invert(self._supply(value))
-        for value, demand in self._demands(region):
-            if len(demand) == self._types[value].rank:
-                yield demand
+            base, perm = self._source(value)
+            for form in self._forms(base, region):
+                yield compose(invert(perm), form)
+        for node in region.nodes:
+            yield from self._demands(node.value, region)
 
     def _cost(self, region: _Region, perm: tuple[int, ...]) -> int:
         """How many elements the transposes at the border move."""
-        plain = identity(region.rank)
         total = 0
         for value in self._entries(region):
-            if compose(self._supply(value), perm) != plain:
-                total += self._weight(value)
-        for value, demand in set(self._demands(region, perm)):
-            if perm != demand:
-                total += self._weight(value)
+            base, before = self._source(value)
+            if compose(before, perm) not in self._forms(base, region):
+                total += moved_elements(self._types[value])
+        for node in region.nodes:
+            for demand in set(self._demands(node.value, region, perm)):
+                if perm != demand:
+                    total += moved_elements(node.types[0])
         return total
 
     def _entries(self, region: _Region) -> set[Value]:
@@ -186,8 +191,8 @@ class Regions:
             if self._of.get(value.node) is not region
         }
 
-    def _supply(self, value: Value) -> tuple[int, ...]:
-        """The permutation that makes `value` of what lies in memory."""
+    def _source(self, value: Value) -> tuple[Value, tuple[int, ...]]:
+        """What `value` is a transpose of, and by which permutation."""
         perm = identity(self._types[value].rank)
         node = self._producers.get(value.node)
         while node is not None and is_plain_transpose(node):
@@ -196,37 +201,47 @@ class Regions:
             assert source is not None
             perm = compose(node.op.perm, perm)
             value, node = source, self._producers.get(source.node)
-        region = self._of.get(value.node) if value.index == 0 else None
-        return perm if region is None else compose(invert(region.perm), perm)
+        return value, perm
+
+    def _forms(self, base: Value, region: _Region) -> set[tuple[int, ...]]:
+        """The orders a value lies in whatever `region` does."""
+        own = self._of.get(base.node) if base.index == 0 else None
+        forms = {identity(self._types[base].rank) if own is None else own.perm}
+        forms.update(self._demands(base, own, apart_from=region))
+        return forms
 
     def _demands(
-        self, region: _Region, perm: tuple[int, ...] | None = None
-    ) -> Iterator[tuple[Value, tuple[int, ...]]]:
-        """What readers outside want of a region's values, as permutations of them."""
-        for node in region.nodes:
-            yield from self._demands_of(node.value, region, perm)
+        self,
+        value: Value,
+        region: _Region | None,
+        perm: tuple[int, ...] | None = None,
+        apart_from: _Region | None = None,
+    ) -> Iterator[tuple[int, ...]]:
+        """The orders in which readers outside `region` want a value of it.
 
-    def _demands_of(
-        self, value: Value, region: _Region, perm: tuple[int, ...] | None
-    ) -> Iterator[tuple[Value, tuple[int, ...]]]:
-        plain = identity(region.rank)
+        With `perm` given, readers that run on what lies in that order want nothing.
+        """
+        plain = identity(self._types[value].rank)
         stack = [(value, plain)]
         while stack:
             current, moved = stack.pop()
             if current in self._results:
-                yield value, moved
+                yield moved
             for reader in self._users.get(current, ()):
                 if is_plain_transpose(reader):
                     assert isinstance(reader.op, Transpose)
                     stack.append((reader.value, compose(moved, reader.op.perm)))
                     continue
                 other = self._of.get(reader.name)
-                if other is region and moved == plain:
+                inside = other is not None and current in self._data_operands(reader)
+                if other is not None and other is apart_from:
                     continue
-                if other is not None and current in self._data_operands(reader):
-                    yield value, compose(moved, other.perm)
+                if other is region and region is not None and moved == plain:
+                    continue
+                if inside and other is not None:
+                    yield compose(moved, other.perm)
                 elif perm is None or not self._takes(reader, current, moved, perm):
-                    yield value, moved
+                    yield moved
 
     def _takes(
         self,
@@ -249,8 +264,10 @@ class Regions:
             )
         )
 
-    def _weight(self, value: Value) -> int:
-        size = 1
-        for dim in self._types[value].shape:
-            size *= dim if isinstance(dim, int) else 1
-        return size
+
+def moved_elements(type_: TensorType) -> int:
+    """How many elements moving a value moves; an open batch counts as several."""
+    size = 1
+    for dim in type_.shape:
+        size *= dim if isinstance(dim, int) else _BATCH if dim == BATCH else 1
+    return size

@@ -149,14 +149,10 @@ class Case:
     def graph(self, dtype: str = "float64") -> Graph:
         return one_node(self.op_for(dtype), self.types(dtype))
 
-    def run(self, dtype: str = "float64", jit: bool = False) -> list[Array]:
-        """The results, eagerly or as one compiled function."""
-        return run_op(self.op_for(dtype), self.arrays(dtype), jit=jit)
-
     @functools.cached_property
     def results(self) -> list[Array]:
-        """The float64 results, computed once."""
-        return self.run()
+        """The float64 results, computed eagerly and once."""
+        return run_op(self.op, self.arrays())
 
     @property
     def differentiable(self) -> list[int]:
@@ -186,6 +182,8 @@ class Row:
         cases: What it is tried on.
         numpy: (op, *arrays) -> the result or results, as a plain NumPy statement.
         check: (op, operands, results) -> None, asserting, for what is no formula.
+        inference: (op, *arrays) -> results once the op is `to_inference()`.
+        frozen: (op, *arrays) -> results once the op is `to_frozen()`.
         layouts: What is claimed of its layout rule.
         exact: Whether a permuted layout gives the same bits (sums are reordered).
         smooth_results: Which results are differentiated.
@@ -197,6 +195,8 @@ class Row:
     cases: tuple[Case, ...]
     numpy: Callable[..., Any] | None = None
     check: Callable[[Any, list[Any], list[Any]], None] | None = None
+    inference: Callable[..., Any] | None = None
+    frozen: Callable[..., Any] | None = None
     layouts: Layouts = Layouts.NONE
     exact: bool = True
     smooth_results: tuple[int, ...] = (0,)
@@ -206,6 +206,19 @@ class Row:
     @property
     def kind(self) -> str:
         return self.op.kind
+
+    @functools.cache  # noqa: B019 (rows live as long as the table)
+    def jitted(self, dtype: str) -> dict[str, list[Array]]:
+        """The results of every case, by its id, from one compiled function."""
+        tasks = [
+            (function_of(case.graph(dtype)), present(case.arrays(dtype)))
+            for case in self.cases
+        ]
+        results = together(tasks, dtype)
+        return {
+            case.id: [np.asarray(item) for item in found]
+            for case, found in zip(self.cases, results, strict=True)
+        }
 
 
 # --- running --------------------------------------------------------------------------
@@ -243,14 +256,33 @@ def type_of(array: Any) -> TensorType:
     return TensorType(tuple(array.shape), np.dtype(array.dtype).name)
 
 
-def run_op(op: Op, arrays: Sequence[Any], jit: bool = False) -> list[Array]:
-    """The results of one op on arrays, as NumPy arrays."""
+def present(arrays: Sequence[Array | None]) -> list[Array]:
+    """The operands that are not left out: the inputs of the one-node graph."""
+    return [array for array in arrays if array is not None]
+
+
+def together(tasks: Sequence[tuple[Callable[..., Any], Any]], dtype: str) -> Any:
+    """Each function on its arguments, compiled as one: XLA's start-up is most of it."""
+    functions = [function for function, _ in tasks]
+
+    def all_of_them(arguments: Any) -> list[Any]:
+        pairs = zip(functions, arguments, strict=True)
+        return [function(*given) for function, given in pairs]
+
+    with x64(dtype):
+        return jax.jit(all_of_them)([given for _, given in tasks])
+
+
+def run_op(op: Op, arrays: Sequence[Any]) -> list[Array]:
+    """The results of one op on arrays, run eagerly, as NumPy arrays."""
     types = [None if array is None else type_of(array) for array in arrays]
-    present = [array for array in arrays if array is not None]
     with x64(*(t.dtype for t in types if t is not None)):
-        function = function_of(one_node(op, types))
-        results = (jax.jit(function) if jit else function)(*present)
+        results = function_of(one_node(op, types))(*present(arrays))
         return [np.asarray(result) for result in results]
+
+
+def as_tuple(results: Any) -> tuple[Any, ...]:
+    return results if isinstance(results, tuple) else (results,)
 
 
 def close(found: Any, wanted: Any, tolerance: float, what: str = "") -> None:

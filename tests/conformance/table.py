@@ -17,6 +17,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from graphjit.builder import Builder
 from graphjit.functions import function_of
@@ -327,6 +328,13 @@ def statistics(op: type[Any], data: Arg, **more: Any) -> Case:
     return Case(op(**more), args)
 
 
+def frozen_norm(op: BatchNorm, *arrays: Any) -> Any:
+    """What each setting of `frozen` says: given statistics, or the batch's, kept."""
+    if op.frozen == "infer":
+        return formulas.normalized(op, *arrays[:5]), arrays[3], arrays[4]
+    return formulas.batch_norm(op, *arrays)[0], arrays[3], arrays[4]
+
+
 def kept_or_zero(op: DropoutOp, operands: list[Any], results: list[Any]) -> None:
     """Every element is 0, or x / (1 - rate); the draw is shared along axes of 1."""
     (data,), (y,) = operands, results
@@ -367,8 +375,13 @@ WEIGHTED = [
                 frozen="update",
             ),
             statistics(BatchNorm, x(5, 4, 6), axis=2, mask=True, momentum=0.6),
+            statistics(
+                BatchNorm, x(5, 2, 3), axis=1, mask=True, epsilon=0.1, frozen="keep"
+            ),
         ),
         formulas.batch_norm,
+        inference=lambda op, *a: (formulas.normalized(op, *a[:5]), a[3], a[4]),
+        frozen=frozen_norm,
         layouts=ALL,
         exact=False,
         tolerance=1e-11,
@@ -399,6 +412,7 @@ WEIGHTED = [
             x(4, 5, 6),
         ),
         check=kept_or_zero,
+        inference=lambda _, a: a,
         layouts=ALL,
     ),
     Row(
@@ -471,3 +485,9 @@ ROWS: list[Row] = [
     *WEIGHTED,
     *BODIES,
 ]
+
+EACH_ROW = pytest.mark.parametrize("row", [pytest.param(r, id=r.kind) for r in ROWS])
+EACH_CASE = pytest.mark.parametrize(
+    ("row", "case"),
+    [pytest.param(row, case, id=case.id) for row in ROWS for case in row.cases],
+)

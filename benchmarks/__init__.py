@@ -1,0 +1,1 @@
+"""Measurements of graphjit; ``python -m benchmarks`` runs them, NOTES.md reads them."""

@@ -1,0 +1,109 @@
+"""ToInference, Freeze and MaskRows: passes that put a graph into another mode."""
+
+from __future__ import annotations
+
+import pytest
+
+import graphjit as gj
+from graphjit.errors import PassError
+from graphjit.passes import Freeze, MaskRows, ToInference
+from graphjit.passes.mask_rows import ROW_MASK, can_mask_rows
+from tests.passes.build import graph_of, kinds, lines, reasons, rewritten
+
+
+def net(**norm: object) -> gj.Graph:
+    x = gj.Input((4,), name="x")
+    y = gj.layers.Dense(3, name="d", activity_regularizer="l2")(x)
+    y = gj.layers.BatchNormalization(name="n", **norm)(y)
+    y = gj.layers.Dropout(0.5, name="drop")(y)
+    return graph_of(x, y)
+
+
+def test_inference_of_norm_and_dropout() -> None:
+    graph = net()
+    after, entry = rewritten(ToInference(), graph)
+    assert lines(after) == [
+        "%d/dense = dense(%x, %d/kernel, %d/bias)",
+        "%n/batch_norm = batch_norm_inference(%d/dense, %n/gamma, %n/beta, "
+        "%n/moving_mean, %n/moving_variance) {axis=1}",
+    ]
+    assert after.updates == ()
+    assert after.losses == ()
+    assert [str(o.value) for o in after.outputs] == ["%n/batch_norm"]
+    assert ("n/batch_norm", "batch_norm -> batch_norm_inference") in entry.done
+    assert ("drop/dropout", "dropout -> its input") in entry.done
+
+
+def test_inference_of_a_shared_norm_reads_the_saved_statistics_twice() -> None:
+    x = gj.Input((4,), name="x")
+    norm = gj.layers.BatchNormalization(name="n")
+    graph = graph_of(x, gj.layers.Add()([norm(x), norm(gj.layers.ReLU()(x))]))
+    after, _ = rewritten(ToInference(), graph)
+    norms = [node for node in after.nodes if node.op.kind == "batch_norm_inference"]
+    assert len(norms) == 2
+    for node in norms:
+        assert [str(v) for v in node.operands[3:]] == [
+            "%n/moving_mean",
+            "%n/moving_variance",
+        ]
+    assert after.updates == ()
+
+
+def test_inference_of_an_inference_graph_is_itself() -> None:
+    after, _ = rewritten(ToInference(), net())
+    assert rewritten(ToInference(), after)[0] is after
+
+
+@pytest.mark.parametrize(
+    ("frozen", "kind", "updates"),
+    [
+        ("infer", "batch_norm_inference", 0),
+        ("keep", "batch_norm", 0),
+        ("update", "batch_norm", 2),
+    ],
+)
+def test_freezing_means_what_the_origin_meant(
+    frozen: str, kind: str, updates: int
+) -> None:
+    after, _ = rewritten(Freeze(("n",)), net(frozen=frozen))
+    assert kinds(after) == ["dense", "penalty", kind, "dropout"]
+    assert len(after.updates) == updates
+    trainable = {p.name: p.trainable for p in after.params}
+    assert trainable["d/kernel"]
+    assert not trainable["n/gamma"]
+    assert rewritten(Freeze(("n",)), after)[0] is after
+
+
+def test_freezing_a_nested_model_freezes_all_inside() -> None:
+    x = gj.Input((4,))
+    inner = gj.Model(x, gj.layers.BatchNormalization(name="n")(x), name="inner")
+    y = gj.Input((4,))
+    graph = graph_of(y, gj.layers.Dense(2, name="d")(inner(y)))
+    after, entry = rewritten(Freeze(("inner",)), graph)
+    assert kinds(after) == ["batch_norm_inference", "dense"]
+    assert ("inner/n/gamma", "not trainable") in entry.done
+    assert all(p.trainable for p in after.params if p.name.startswith("d/"))
+
+
+def test_freezing_an_unknown_layer() -> None:
+    with pytest.raises(PassError, match="expected the path of a layer, received 'nn'"):
+        rewritten(Freeze(("nn",)), net())
+
+
+def test_row_masks_go_to_every_op_that_mixes_rows() -> None:
+    after, _ = rewritten(MaskRows(), net())
+    assert after.inputs[-1].name == ROW_MASK
+    text = "\n".join(lines(after))
+    assert "%n/moving_variance, %row_mask)" in text
+    assert "%d/penalty = penalty(%d/dense, %row_mask)" in text
+    assert rewritten(MaskRows(), after)[0] is after
+
+
+def test_row_masks_are_refused_where_an_op_takes_none() -> None:
+    x = gj.Input((4,), name="x")
+    loss = gj.regularizers.OrthogonalRegularizer()
+    graph = graph_of(x, gj.layers.Dense(4, name="d", activity_regularizer=loss)(x))
+    after, entry = rewritten(MaskRows(), graph)
+    assert after is graph
+    assert can_mask_rows(graph) == "d/penalty"
+    assert reasons(entry) == {"d/penalty": "it mixes rows and takes no row mask"}

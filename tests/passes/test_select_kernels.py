@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import graphjit as gj
+from graphjit.passes import SelectKernels, run
+from tests.passes.build import graph_of, reasons, rewritten
+
+
+def graph() -> gj.Graph:
+    x = gj.Input((8, 8, 4), name="x")
+    h = gj.layers.DepthwiseConv2D(3, name="dw")(x)
+    return graph_of(x, gj.layers.Conv2D(4, 3, groups=2, name="c")(h))
+
+
+def test_depthwise_on_cpu_is_shifted() -> None:
+    after, entry = rewritten(SelectKernels(target="cpu"), graph())
+    assert {node.name: node.kernel for node in after.nodes if node.kernel} == {
+        "dw/conv": "depthwise_shifted"
+    }
+    (done,) = entry.done
+    assert "23x" in done[1]
+    assert rewritten(SelectKernels(target="cpu"), after)[0] is after
+
+
+def test_other_platforms_keep_the_plain_lowering() -> None:
+    after, entry = rewritten(SelectKernels(target="gpu"), graph())
+    assert all(node.kernel == "" for node in after.nodes)
+    assert reasons(entry)["dw/conv"] == "depthwise_shifted is not for 'gpu'"
+
+
+def test_a_choice_for_one_platform_is_taken_back_for_another() -> None:
+    cpu, _ = run(graph(), [SelectKernels(target="cpu")])
+    gpu, _ = run(cpu, [SelectKernels(target="gpu")])
+    assert gpu == graph()
+
+
+def test_the_pipeline_fills_in_the_platform() -> None:
+    after, log = run(graph(), [SelectKernels()], target="gpu")
+    assert after == graph()
+    assert log.entries[0].name == "SelectKernels(target='gpu')"
+
+
+def test_large_kernels_stay_plain() -> None:
+    x = gj.Input((20, 20, 4), name="x")
+    large = graph_of(x, gj.layers.DepthwiseConv2D(13, name="dw")(x))
+    assert rewritten(SelectKernels(target="cpu"), large)[0] is large
