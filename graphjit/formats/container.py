@@ -272,6 +272,11 @@ def _open(source: Source, limits: Limits) -> _Opened:
     """Read the header, and check where every binary must lie and the bytes between."""
     header = read_header(source, limits)
     entries = header.entries
+    # Before anything is laid out: declared petabytes would be many segments.
+    least = header.end + sum(entry.size for entry in entries)
+    if source.size < least:
+        wanted = f"expected at least {least} bytes"
+        raise FormatError(f"truncated: {wanted}, received {source.size}")
     placed = tuple(lay_out(entry.size for entry in entries))
     for entry, segments in zip(entries, placed, strict=True):
         if entry.offset != segments[0].offset:

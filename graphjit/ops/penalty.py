@@ -11,7 +11,7 @@ from graphjit.errors import ShapeError
 from graphjit.layout import Layout
 from graphjit.ops.base import Array, MixesRows, Op, Permuted, register_op
 from graphjit.regularizers import L1, L1L2, L2, Regularizer
-from graphjit.types import TensorType
+from graphjit.types import DTYPE_BYTES, TensorType
 
 __all__ = ["Penalty"]
 
@@ -31,13 +31,13 @@ class Penalty(Op, MixesRows):
     def infer(self, x: TensorType, row_mask: TensorType | None = None) -> TensorType:
         if row_mask is not None and (row_mask.rank != 1 or row_mask.dtype != "bool"):
             raise ShapeError(f"row_mask: expected bool[batch], received {row_mask}")
-        return x.with_shape(())
+        return TensorType((), _sum_dtype(x.dtype))
 
     def lower(self, x: Array, row_mask: Array | None = None) -> Array:
         if row_mask is not None:
             valid = jnp.reshape(row_mask, row_mask.shape + (1,) * (x.ndim - 1))
             x = jnp.where(valid, x, 0)
-        return self.regularizer.penalty(x)
+        return self.regularizer.penalty(x).astype(_sum_dtype(x.dtype.name))
 
     def masks_rows(self) -> bool:
         # A row of zeros costs nothing under a sum of |x| and x²; of another
@@ -50,3 +50,8 @@ class Penalty(Op, MixesRows):
         if layout.perm[0] != 0 or not self.masks_rows():
             return None
         return Permuted(self, (layout, Layout((0,)))[: len(types)], (Layout(()),))
+
+
+def _sum_dtype(dtype: str) -> str:
+    """The element type of a penalty: float32 at least, as regularizers give it."""
+    return dtype if DTYPE_BYTES[dtype] >= 4 else "float32"

@@ -89,7 +89,5 @@ def test_the_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.gjit"
     path.write_bytes(samples.tiny_file()[:-1])
     for mmap in (False, True):
-        with pytest.raises(
-            FormatError, match=r"model\.gjit: truncated: expected \d+ b"
-        ):
+        with pytest.raises(FormatError, match=r"model\.gjit: truncated: expected"):
             container.load(path, mmap=mmap)

@@ -71,10 +71,10 @@ def _zip() -> bytes:
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "it looks like a PNG image"),
         (
             b"\x89HDF\r\n\x1a\n" + bytes(50),
-            r"it looks like HDF5\n.*gj.keras.load_model",
+            r"looks like HDF5\n.*gj.keras.load_model",
         ),
-        (_zip(), r"it looks like a zip archive\n.*gj.keras.load_model"),
-        (b'{"class_name": "Model"}', r"it looks like JSON\n.*gj.model_from_json"),
+        (_zip(), r"looks like a zip archive\n.*gj.keras.load_model"),
+        (b'{"class_name": "Model"}', r"looks like JSON\n.*gj.model_from_json"),
         (b"\x93NUMPY\x01\0", "it looks like a NumPy array"),
         (b"\xc6\0\0\0\x80nothing of ours", r"it begins with b'\\xc6"),
         (b"hello, world", "it begins with b'hello, world'"),
@@ -83,7 +83,7 @@ def _zip() -> bytes:
     ids=lambda value: repr(value)[:20],
 )
 def test_another_format_is_named(data: bytes, text: str) -> None:
-    refused(data, "not a gjit file: " + text)
+    refused(data, "not a gjit file: .*" + text)
 
 
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
@@ -149,7 +149,11 @@ def test_a_function_is_a_registered_name_or_nothing() -> None:
         (("nodes", 0, "name"), "", "has an empty name"),
         (("nodes", 0, "name"), "x", "the name 'x' is used twice"),
         (("nodes", 0, "operands"), [["x", 0], ["gone", 0]], "read before it is defin"),
-        (("nodes", 0, "operands"), [["x", 0], ["x", 0]], "expected a matrix as kernel"),
+        (
+            ("nodes", 0, "operands"),
+            [["x", 0], ["x", 0]],
+            "kernel wants batch input chan",
+        ),
         (("nodes", 0, "operands"), [["x", 0]] * 9, "9 operands do not fit"),
         (("nodes", 0, "operands"), [["x", -1]], "expected an int >= 0, received -1"),
         (
@@ -355,7 +359,7 @@ def test_petabytes_are_refused_before_they_are_allocated() -> None:
     data = forged(samples.tiny_file(), change)
     tracemalloc.start()
     try:
-        refused(data, r"truncated: expected \d{16} bytes, received \d{4}$")
+        refused(data, r"truncated: expected at least \d{16} bytes, rec")
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
@@ -383,7 +387,7 @@ def test_a_huge_header_is_refused_by_its_length() -> None:
 @pytest.mark.parametrize(
     ("limits", "name", "text"),
     [
-        (Limits(nodes=2), "digits", r"at least 11 nodes \(limit nodes = 2\)"),
+        (Limits(nodes=2), "digits", r"at least 10 nodes \(limit nodes = 2\)"),
         (Limits(nodes=3), "scan", r"scan 'rnn/scan'.body: graph: at least 4 nodes"),
         (Limits(tensors=1), "tiny", r"2 tensors \(limit tensors = 1\)"),
         (Limits(rank=3), "digits", r"'image': 4 axes \(limit rank = 3\)"),

@@ -1,0 +1,207 @@
+"""How everything here is measured: interleaved rounds in one process, medians, ratios.
+
+The machines are shared, so a time alone says little: candidates take turns, and the
+ratio of their medians is the figure to keep.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+__all__ = [
+    "ROOT",
+    "Figure",
+    "Report",
+    "Timing",
+    "environment",
+    "fresh",
+    "interleaved",
+    "ratio",
+]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Fewer rounds than this say nothing on a shared machine.
+LEAST_ROUNDS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The times of one candidate: of one call, over all rounds."""
+
+    rounds_ms: tuple[float, ...]
+
+    @property
+    def median_ms(self) -> float:
+        return statistics.median(self.rounds_ms)
+
+    @property
+    def fastest_ms(self) -> float:
+        return min(self.rounds_ms)
+
+
+def interleaved(
+    candidates: Mapping[str, Callable[[], Any]],
+    rounds: int = 15,
+    calls: int = 1,
+    warmup: int = 2,
+) -> dict[str, Timing]:
+    """Time candidates in turns.
+
+    Args:
+        candidates: By name, functions that return JAX arrays (or anything else).
+        rounds: How often each takes its turn.
+        calls: Calls per turn, waited for at the end of the turn.
+        warmup: Turns before the first that counts.
+
+    Returns:
+        The time of one call, per candidate and round. Who goes first changes from
+        round to round.
+    """
+    names = list(candidates)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(warmup + rounds):
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            call = candidates[name]
+            start = time.perf_counter()
+            for _ in range(calls):
+                result = call()
+            jax.block_until_ready(result)
+            taken_ms = (time.perf_counter() - start) * 1e3 / calls
+            if turn >= warmup:
+                times[name].append(taken_ms)
+    return {name: Timing(tuple(values)) for name, values in times.items()}
+
+
+def ratio(timings: Mapping[str, Timing], name: str, base: str) -> float:
+    """The median of one candidate over that of another."""
+    return timings[name].median_ms / timings[base].median_ms
+
+
+# --- what a benchmark reports -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number; `target` is the most it should be."""
+
+    name: str
+    value: float
+    unit: str
+    target: float | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.name}: {self.value:.4g} {self.unit}"
+        if self.target is None:
+            return text
+        word = "met" if self.value <= self.target else "MISSED"
+        return f"{text} (target <= {self.target:g}: {word})"
+
+
+@dataclass(slots=True)
+class Report:
+    """The figures of one benchmark, and what a reader should know of them."""
+
+    name: str
+    figures: list[Figure] = field(default_factory=list["Figure"])
+    notes: list[str] = field(default_factory=list[str])
+
+    def add(
+        self, name: str, value: float, unit: str, target: float | None = None
+    ) -> None:
+        self.figures.append(Figure(name, value, unit, target))
+
+    def timings(self, timings: Mapping[str, Timing], prefix: str = "") -> None:
+        """A figure for the median and the fastest round of every candidate."""
+        for name, timing in timings.items():
+            self.add(f"{prefix}{name}, median", timing.median_ms, "ms")
+            self.add(f"{prefix}{name}, fastest", timing.fastest_ms, "ms")
+
+    def __str__(self) -> str:
+        lines = [self.name, *(f"  {figure}" for figure in self.figures)]
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
+
+
+# --- where it was measured ----------------------------------------------------------
+
+
+def fresh(code: str) -> str:
+    """What `code` prints in a fresh Python process."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
+    if done.returncode:
+        raise RuntimeError(f"a fresh process failed:\n{done.stderr}")
+    return done.stdout
+
+
+def environment() -> dict[str, Any]:
+    """The machine, the versions, the commit and the date."""
+    device = jax.devices()[0]
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
+        "device": f"{device.platform}: {device.device_kind}",
+        "system": platform.platform(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _PACKAGES},
+        },
+        "commit": _commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+_PACKAGES = ("graphjit", "jax", "jaxlib", "numpy", "keras")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    models = [line for line in lines if line.startswith("model name")]
+    return models[0].partition(":")[2].strip() if models else platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit, with a mark where tracked files differ from it."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None
