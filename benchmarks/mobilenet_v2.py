@@ -23,6 +23,7 @@ def run(quick: bool) -> Report:
     size, classes = (32, 10) if quick else (224, 1000)
     shape = (size, size, 3)
     model = models.mobilenet_v2(classes=classes, input_shape=shape)
+    model.set_weights(models.lively_weights(model))
     data = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
     x = jax.device_put(data)
     exe = gj.jit(model)

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 import graphjit as gj
 
-__all__ = ["cnn", "mlp", "mobilenet_v2", "resnet50"]
+__all__ = ["cnn", "lively_weights", "mlp", "mobilenet_v2", "resnet50"]
 
 L = gj.layers
 
@@ -272,3 +275,37 @@ def cnn(
     x = L.Flatten(data_format=data_format, dtype=dtype, name="flatten")(x)
     x = L.Dropout(0.3, dtype=dtype, name="dropout")(x)
     return gj.Model(image, b.dense(x, classes, "softmax", "predictions"), "cnn")
+
+
+# --- weights ------------------------------------------------------------------------
+
+
+def lively_weights(model: gj.Model, seed: int = 0) -> list[NDArray[np.float32]]:
+    """Weights, in `get_weights` order, under which a deep net still says something.
+
+    Fresh ones do not: with glorot kernels and untouched statistics the activations of
+    MobileNetV2 fade to 1e-6 on the way, every class gets 1 / classes, and any two
+    lowerings agree. Here kernels keep the variance (arXiv:1502.01852), statistics are
+    neither 0 nor 1, and biases are not 0.
+    """
+    rng = np.random.default_rng(seed)
+    return [
+        _lively(rng, param.name, param.type.shape).astype(np.float32)
+        for param in model.graph.params
+    ]
+
+
+def _lively(rng: np.random.Generator, name: str, shape: Any) -> NDArray[np.float64]:
+    path, _, slot = name.rpartition("/")
+    if slot == "gamma":
+        # Where ResNet's branches end: sixteen sums would otherwise double it sixteen
+        # times (the remedy of arXiv:1706.02677 is 0).
+        return rng.uniform(0.6, 1.4, shape) * (0.2 if path.endswith("_3_bn") else 1.0)
+    if slot == "moving_variance":
+        return rng.uniform(0.5, 1.5, shape)
+    if slot in ("beta", "moving_mean", "bias"):
+        return rng.normal(0.0, 0.2, shape)
+    # A depthwise kernel (kh, kw, c, 1) reads kh * kw values per output.
+    depthwise = len(shape) == 4 and shape[-1] == 1
+    fan_in = np.prod(shape[:2] if depthwise else shape[:-1])
+    return rng.normal(0.0, np.sqrt(2.0 / fan_in), shape)

@@ -21,8 +21,11 @@ from graphjit.capture.input_layer import Input
 from graphjit.executable import Executable
 from graphjit.functions import register
 from graphjit.ir import Graph
+from graphjit.formats.limits import Limits
 from graphjit.lower import lower
 from graphjit.model import Model, jit
+from graphjit.ops import scan as _scan  # every op is in the table once this is run
+from graphjit.saving import from_bytes, load, to_bytes
 from graphjit.verify import verify
 
 __version__ = "0.1.0"
@@ -31,17 +34,21 @@ __all__ = [
     "Executable",
     "Graph",
     "Input",
+    "Limits",
     "Model",
     "activations",
     "config",
     "constraints",
     "errors",
+    "from_bytes",
     "initializers",
     "jit",
     "layers",
+    "load",
     "lower",
     "passes",
     "register",
     "regularizers",
+    "to_bytes",
     "verify",
 ]

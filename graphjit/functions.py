@@ -7,7 +7,7 @@ the reader of the file registers too: a file never holds code.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from graphjit.registry import Registry
@@ -32,7 +32,7 @@ class Function:
 
     fn: Callable[..., Any]
     name: str
-    registered: bool = False
+    registered: bool = field(default=False, compare=False)
 
     def __repr__(self) -> str:
         return self.name

@@ -7,7 +7,6 @@ over all samples seen, whatever the batches were. Every loss is a metric too.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -26,6 +25,7 @@ from graphjit.errors import CaptureError, ShapeError, expected
 from graphjit.losses import Loss, label_of, paired
 
 __all__ = [
+    "ACCURACY",
     "METRICS",
     "Accuracy",
     "BinaryAccuracy",
@@ -291,10 +291,15 @@ def get(identifier: object, where: str = "metric") -> Metric | Loss:
         return loss
     if isinstance(identifier, str):
         return _named(identifier, where)
-    is_loss = isinstance(identifier, type) and issubclass(identifier, Loss)
-    if is_loss or isinstance(identifier, Loss):
+    if _is_loss(identifier):
         return resolve(losses.LOSSES, identifier, where)
     return resolve(METRICS, identifier, where)
+
+
+def _is_loss(identifier: object) -> bool:
+    if isinstance(identifier, type):
+        return issubclass(identifier, Loss)
+    return isinstance(identifier, Loss)
 
 
 def _named(name: str, where: str) -> Metric | Loss:
@@ -324,7 +329,3 @@ def name_of(identifier: object, found: Metric | Loss) -> str:
     """How logs call a metric."""
     family: Family[Any] = METRICS if isinstance(found, Metric) else losses.LOSSES
     return label_of(identifier, family, found)
-
-
-#: Any metric or loss, as training sees it.
-Values = Callable[[Any, Any], jax.Array]

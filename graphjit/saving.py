@@ -7,12 +7,17 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from graphjit.capture.layer import Cell
 from graphjit.capture.model_config import config_of
 from graphjit.capture.tracer import ROOT, Captured
 from graphjit.errors import CaptureError
 from graphjit.formats import container
+from graphjit.formats.limits import DEFAULT_LIMITS, Limits
 from graphjit.ir import Config, Graph, LayerCall
+from graphjit.lower import x64_scope
 from graphjit.model import Model
 
 __all__ = ["from_bytes", "load", "save", "to_bytes"]
@@ -27,18 +32,21 @@ def save(model: Model, path: str | PathLike[str]) -> None:
     container.save(path, saved_graph(model), model.arrays())
 
 
-def load(path: str | PathLike[str], mmap: bool = False) -> Model:
+def load(
+    path: str | PathLike[str], mmap: bool = False, *, limits: Limits | None = None
+) -> Model:
     """Read a model from a `.gjit` file; every byte is verified before use.
 
     Args:
         path: The file.
         mmap: Map the file instead of reading it; each tensor is then verified when it
             is first used.
+        limits: What a file may ask of the reader; None for the defaults.
 
     Raises:
         FormatError: The file is foreign, newer, truncated or corrupted.
     """
-    contents = container.load(path, mmap=mmap)
+    contents = container.load(path, mmap=mmap, limits=limits or DEFAULT_LIMITS)
     return _model(contents.graph, contents.tensors)
 
 
@@ -47,13 +55,13 @@ def to_bytes(model: Model) -> bytes:
     return container.encode(saved_graph(model), model.arrays())
 
 
-def from_bytes(data: bytes) -> Model:
+def from_bytes(data: bytes, *, limits: Limits | None = None) -> Model:
     """The model that `to_bytes` made the bytes from.
 
     Raises:
         FormatError: The bytes are foreign, newer, truncated or corrupted.
     """
-    contents = container.decode(data)
+    contents = container.decode(data, limits=limits or DEFAULT_LIMITS)
     return _model(contents.graph, contents.tensors)
 
 
@@ -83,8 +91,14 @@ def _model(graph: Graph, tensors: Mapping[str, Any]) -> Model:
     """A model of a graph: with its layers, where they can be made again."""
     model = _rebuilt(graph) or _opaque(graph)
     for name, cell in model.cells.items():
-        cell.defer(lambda name=name: tensors[name])
+        cell.defer(lambda name=name: _own(graph, tensors[name]))
     return model
+
+
+def _own(graph: Graph, tensor: Any) -> jax.Array:
+    """A tensor of a file as an array nobody can change."""
+    with x64_scope(graph):
+        return jnp.array(tensor, copy=True)
 
 
 def _rebuilt(graph: Graph) -> Model | None:

@@ -156,7 +156,11 @@ def _check_results(graph: Graph, types: dict[Value, TensorType]) -> None:
         if not _fits(type_, states[update.param]):
             stated = f"expected {states[update.param]}, received {type_}"
             raise VerifyError(f"update of %{update.param}: {stated}")
+    losses: set[str] = set()
     for loss in graph.losses:
+        if loss.name in losses:
+            raise VerifyError(f"two losses are called {loss.name!r}")
+        losses.add(loss.name)
         type_ = _defined(types, loss.value, f"loss {loss.name!r}")
         if type_.shape != ():
             raise VerifyError(
@@ -179,11 +183,11 @@ def _check_layers(layers: tuple[LayerCall, ...]) -> None:
         if call.path in paths:
             raise VerifyError(f"layer table: two calls have the path {call.path!r}")
         paths.add(call.path)
-        if not NO_CALL <= call.parent < len(layers):
-            raise VerifyError(f"layer call {call.path!r}: no row {call.parent}")
-        for ref in call.inputs:
+        if not NO_CALL <= call.parent < row:
+            raise VerifyError(f"layer call {call.path!r}: no row {call.parent} before")
+        for ref in (*call.inputs, *call.results):
             if not 0 <= ref.call < len(layers) or ref.call == row:
-                raise VerifyError(f"layer call {call.path!r}: no input row {ref.call}")
+                raise VerifyError(f"layer call {call.path!r}: no row {ref.call}")
             if not 0 <= ref.index < len(layers[ref.call].types):
                 source = layers[ref.call].path
                 message = f"{source!r} has no tensor {ref.index}"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -16,6 +17,7 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import jax  # noqa: E402
 import pytest  # noqa: E402
 
 from graphjit import config  # noqa: E402
@@ -44,6 +46,24 @@ def _settings_restored() -> Iterator[None]:
     config.set_image_data_format(before[0])
     config.set_floatx(before[1])
     config.set_epsilon(before[2])
+
+
+# --- compiled programs ----------------------------------------------------------------
+
+#: Linux gives a process 65,530 mappings; a compiled program takes about four, and
+#: XLA aborts the process when there are none left.
+MOST_MAPPINGS = 30_000
+_MAPPINGS = Path("/proc/self/maps")
+_TESTS_BETWEEN_LOOKS = 50
+_tests_run = itertools.count(1)
+
+
+def pytest_runtest_teardown() -> None:
+    """Drop what JAX has compiled before there is too much of it."""
+    if next(_tests_run) % _TESTS_BETWEEN_LOOKS or not _MAPPINGS.exists():
+        return
+    if _MAPPINGS.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        jax.clear_caches()
 
 
 # --- in CI nothing is skipped ---------------------------------------------------------

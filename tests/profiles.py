@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 DEEP_FACTOR = 40
 
-#: Building a model is slow next to drawing a number, and JAX compiles at first use.
+#: Building a model is slow next to drawing a number, and JAX compiles at first use: no
+#: deadline, and no phase that runs a failing example again and again to explain it.
 _COMMON = settings(
     deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     print_blob=True,
 )

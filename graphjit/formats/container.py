@@ -89,7 +89,9 @@ def encode(
     return file.getvalue()
 
 
-def decode(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> Contents:
+def decode(
+    data: bytes | bytearray | memoryview, *, limits: Limits = DEFAULT_LIMITS
+) -> Contents:
     """The inverse of `encode`; arrays are copies.
 
     Raises:
@@ -216,7 +218,7 @@ def _plan(
 
 def _matched(params: tuple[Param, ...], tensors: Mapping[str, Any]) -> tuple[Any, ...]:
     """The tensors in the params' order, checked against them."""
-    known = [param.name for param in params]
+    known = {param.name: None for param in params}
     for name in tensors:
         if name not in known:
             guess = nearest(str(name), known)

@@ -142,7 +142,11 @@ def read_header(source: Source, limits: Limits) -> Header:
     """
     packed = _intact(source, limits)
     data = strict_msgpack.unpack(packed, limits, "header")
-    header = decode_header(data, limits)
+    try:
+        header = decode_header(data, limits)
+    except RecursionError:
+        # Only where the user has raised the limit.
+        raise FormatError("header: nested too deep for Python's stack") from None
     return Header(*header, end=FRAME_BYTES + len(packed) + _HASH_BYTES)
 
 

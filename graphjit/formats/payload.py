@@ -209,19 +209,32 @@ def read_tensor(
     """
     array = np.empty(entry.shape, entry.dtype)
     buffer = raw_bytes(array)
+    digest = hashlib.sha256()
     begin = 0
     for segment in segments:
-        end = begin + segment.size
-        source.fill(payload + segment.offset, buffer[begin:end])
-        begin = end
-    verify_bytes(buffer, entry)
+        for start in range(0, segment.size, _CHUNK_BYTES):
+            # Hashed while it is still in the cache.
+            stop = min(start + _CHUNK_BYTES, segment.size)
+            chunk = buffer[begin + start : begin + stop]
+            source.fill(payload + segment.offset + start, chunk)
+            digest.update(chunk)
+        begin += segment.size
+    _verify(buffer, digest.digest(), entry)
     return array
 
 
 def verify_bytes(data: memoryview, entry: TensorEntry) -> None:
-    """Raise where the data of a tensor is not what its hash says."""
+    """Raise where the data of a tensor is not what its hash says.
+
+    Raises:
+        FormatError: It names the tensor.
+    """
+    _verify(data, hashlib.sha256(data).digest(), entry)
+
+
+def _verify(data: memoryview, sha256: bytes, entry: TensorEntry) -> None:
     where = f"tensor {shown(entry.name)}"
-    if hashlib.sha256(data).digest() != entry.sha256:
+    if sha256 != entry.sha256:
         raise FormatError(f"{where} is corrupted: its bytes do not match its hash")
     if entry.type.dtype == "bool" and np.frombuffer(data, np.uint8).max(initial=0) > 1:
         raise FormatError(f"{where}: a bool is neither 0 nor 1")

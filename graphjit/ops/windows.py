@@ -33,6 +33,8 @@ def output_length(
     Raises:
         ShapeError: Not a single window fits.
     """
+    if window < 1 or stride < 1:
+        raise ShapeError(f"expected a window and stride >= 1, got {window}, {stride}")
     if padding == "same":
         if isinstance(length, int):
             return -(-length // stride)

@@ -13,16 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from graphjit.builder import Builder
+from graphjit.errors import ShapeError
 from graphjit.ir import Graph
 from graphjit.ops.base import OPS, Kernel, Op
 from graphjit.ops.conv.conv_op import ConvOp
 from graphjit.types import TensorType
 from graphjit.verify import verify
-from tests.conformance.case import function_of
+from tests.conformance.case import close, function_of
 from tests.conformance.test_complete import load_every_op
 from tests.profiles import examples
 
@@ -101,9 +102,8 @@ def test_kernel_equals_the_plain_lowering(kind: str, kernel: Kernel) -> None:
         types = [None if s is None else TensorType(s, "float64") for s in shapes]
         try:
             plain = graph_with("", op, types)
-        except Exception:
-            assume(False)
-            raise
+        except ShapeError:
+            reject()  # not a single window fits
         assert kernel.applies(op, types)
         rng = np.random.default_rng(seed)
         arrays = [rng.normal(0.2, 1.0, s) for s in shapes if s is not None]
@@ -114,9 +114,9 @@ def test_kernel_equals_the_plain_lowering(kind: str, kernel: Kernel) -> None:
             return [values_and_slopes(graph, weights)(arrays) for graph in graphs]
 
         with jax.enable_x64(True):
-            wanted, found = jax.jit(both)(arrays)
+            wanted, found = jax.tree.map(np.asarray, jax.jit(both)(arrays))
         for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
-            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * (1 + abs(b).max()))
+            close(a, b, 1e-12)
 
     holds()
 

@@ -22,7 +22,7 @@ MASKED = [
 
 
 def is_data(case: Case, at: int) -> bool:
-    arg = case.args[at]
+    arg = case.args[at] if at < len(case.args) else None
     return arg is not None and not arg.weight and arg.shape[0] > 1
 
 
@@ -38,7 +38,8 @@ def test_rows_are_apart(row: Row, case: Case) -> None:
     results = run_op(case.op, changed)
     for at, (other, result) in enumerate(zip(results, case.results, strict=True)):
         np.testing.assert_array_equal(other[1:], result[1:], err_msg=f"result {at}")
-        assert not np.array_equal(other[0], result[0]), f"result {at}"
+        told_apart = result.dtype != bool
+        assert not (told_apart and np.array_equal(other[0], result[0])), f"result {at}"
 
 
 def _other_first_row(array: Array) -> Array:
@@ -60,7 +61,9 @@ def test_rows_of_padding_change_nothing(row: Row, case: Case) -> None:
     plain = run_op(case.op, operands if mask is not None else operands[:place])
     padding = np.array([1e6, -1e6])
     padded = [
-        _padded(array, padding) if array is not None and is_data(case, at) else array
+        _padded(array, padding)
+        if array is not None and (at == place or is_data(case, at))
+        else array
         for at, array in enumerate(operands)
     ]
     for at, (found, wanted) in enumerate(

@@ -9,10 +9,13 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import pytest
 
 import graphjit as gj
 from graphjit.builder import Builder
+from graphjit.errors import FormatError
 from graphjit.formats import container
+from graphjit.formats.container import Limits
 from graphjit.functions import function_of
 from graphjit.host_random import numpy_dtype
 from graphjit.ir import Config, Graph, LayerCall, Param
@@ -247,3 +250,16 @@ def forged(data: bytes, change: Callable[[Any], Any]) -> bytes:
     other = change(header)
     packed = msgpack.packb(header if other is None else other)
     return assembled(packed, payload, first)
+
+
+def refused(data: bytes, match: str, limits: Limits | None = None) -> FormatError:
+    """Assert that a file is refused, with a message that matches."""
+    with pytest.raises(FormatError, match=match) as caught:
+        container.decode(data, limits=limits or Limits())
+    return caught.value
+
+
+def file_of(name: str) -> bytes:
+    """One of `GRAPHS` as a file."""
+    graph = GRAPHS[name]()
+    return container.encode(graph, tensors_of(graph))

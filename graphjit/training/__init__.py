@@ -1,0 +1,1 @@
+"""Training through optax: the pure step, and what `Model.compile` makes of it."""
