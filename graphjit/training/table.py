@@ -197,7 +197,8 @@ def _fitted(where: str, array: Array, type_: TensorType, loss: Loss | None) -> A
         return _narrow(array, type_)
     if not _fits(array.shape, type_.shape):
         hint = None
-        if array.ndim < rank or (array.shape[-1] == 1 and type_.shape[-1] != 1):
+        indices = array.ndim < rank or (array.shape[-1] == 1 and type_.shape[-1] != 1)
+        if indices and isinstance(loss, losses.CategoricalCrossentropy):
             hint = "class indices go with sparse_categorical_crossentropy"
         raise DataError(
             f"{where}: expected {type_}, received shape {array.shape}", hint=hint
