@@ -9,22 +9,28 @@
 
 from graphjit import (
     activations,
+    callbacks,
     config,
     constraints,
     errors,
     initializers,
     layers,
+    losses,
+    metrics,
+    optimizers,
     passes,
     regularizers,
 )
 from graphjit.capture.input_layer import Input
 from graphjit.executable import Executable
+from graphjit.formats.limits import Limits
 from graphjit.functions import register
 from graphjit.ir import Graph
-from graphjit.formats.limits import Limits
 from graphjit.lower import lower
 from graphjit.model import Model, jit
-from graphjit.ops import scan as _scan  # every op is in the table once this is run
+
+# No layer uses `scan` yet; importing it enters it into the table of ops.
+from graphjit.ops import scan as _scan  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from graphjit.saving import from_bytes, load, to_bytes
 from graphjit.verify import verify
 
@@ -37,6 +43,7 @@ __all__ = [
     "Limits",
     "Model",
     "activations",
+    "callbacks",
     "config",
     "constraints",
     "errors",
@@ -45,7 +52,10 @@ __all__ = [
     "jit",
     "layers",
     "load",
+    "losses",
     "lower",
+    "metrics",
+    "optimizers",
     "passes",
     "register",
     "regularizers",

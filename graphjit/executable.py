@@ -13,6 +13,7 @@ import numpy as np
 from graphjit.cost import Cost, cost_of
 from graphjit.data import bind_inputs
 from graphjit.errors import DataError
+from graphjit.host_random import numpy_dtype
 from graphjit.ir import Graph, Param
 from graphjit.lower import (
     Flat,
@@ -30,7 +31,7 @@ from graphjit.passes.prologue import split_prologue
 from graphjit.types import BATCH
 from graphjit.variables import flatten, leaf, nest
 
-__all__ = ["Executable", "compile_graph"]
+__all__ = ["Executable", "compile_graph", "device_copy"]
 
 
 class Executable:
@@ -251,7 +252,7 @@ def _positional(
 
 
 def _owned(param: Param, given: Any) -> jax.Array:
-    """An array nobody else can change; device_put may alias NumPy memory."""
+    """An array nobody else can change."""
     shape = getattr(given, "shape", None)
     if shape is None:
         given = np.asarray(given)
@@ -263,4 +264,14 @@ def _owned(param: Param, given: Any) -> jax.Array:
         )
     if isinstance(given, jax.Array):
         return given.astype(param.type.dtype)
-    return jnp.array(given, dtype=param.type.dtype, copy=True)
+    return device_copy(given, param.type.dtype)
+
+
+def device_copy(given: Any, dtype: str) -> jax.Array:
+    """`given` on the device, copied before this returns.
+
+    `jnp.array(given, copy=True)` copies a large array later (JAX 0.10), so a caller
+    who goes on writing to it would change the weights; and it compiles a program for
+    every shape. `device_put` may keep the memory it is given: here nobody else has it.
+    """
+    return jax.device_put(np.array(given, dtype=numpy_dtype(dtype), copy=True))

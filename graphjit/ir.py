@@ -42,11 +42,22 @@ NO_CALL: Final = -1
 Frozen: TypeAlias = "bool | int | float | str | tuple[Frozen, ...] | Config | None"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Config:
-    """An immutable JSON object, comparable and hashable."""
+    """An immutable JSON object, comparable and hashable.
+
+    Two are equal when their texts are: 1, 1.0 and True are three values here.
+    """
 
     items: tuple[tuple[str, Frozen], ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Config):
+            return NotImplemented
+        return self.items is other.items or repr(self.items) == repr(other.items)
+
+    def __hash__(self) -> int:
+        return hash(repr(self.items))
 
     @classmethod
     def freeze(cls, data: dict[str, Any]) -> Config:

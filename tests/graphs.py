@@ -663,6 +663,9 @@ def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
+_COMPILE_QUICKLY = {"xla_backend_optimization_level": 0}
+
+
 def evaluate(
     graph: Graph,
     variables: Mapping[str, Any] | None = None,
@@ -676,7 +679,10 @@ def evaluate(
     variables = variables_for(graph, seed) if variables is None else variables
     inputs = random_inputs(graph, seed, batch) if inputs is None else list(inputs)
     x = inputs if len(inputs) != 1 else inputs[0]
-    function = jax.jit(lower(graph)) if jit else lower(graph)
+    function: Any = lower(graph)
+    if jit:
+        # One call each: what is not spent on optimizing is saved.
+        function = jax.jit(function, compiler_options=_COMPILE_QUICKLY)
     with x64_scope(graph):
         step = function(variables["params"], variables["state"], x, rng)
     results: dict[str, Any] = {}

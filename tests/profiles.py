@@ -7,6 +7,7 @@ default where ``CI=true``) or ``deep`` (many times the examples, for a long run)
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -43,3 +44,16 @@ def examples(count: int) -> settings:
     """Settings for a property that needs `count` examples; more in ``deep``."""
     factor = DEEP_FACTOR if profile() == "deep" else 1
     return settings(max_examples=count * factor)
+
+
+def quick_compile() -> dict[str, Any]:
+    """Options of `jax.jit` for what runs once: compiling is half the time, then.
+
+    LLVM leaves out its own optimizations; XLA's stay. Not in ``deep``.
+    """
+    if profile() == "deep":
+        return {}
+    return {
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+    }

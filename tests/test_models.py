@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 
 import graphjit as gj
 from benchmarks import models
+from benchmarks.mobilenet_v2 import undrawn
 from graphjit.passes.fuse_epilogue import is_unary
 
 FORMATS = ("channels_last", "channels_first")
@@ -170,14 +170,9 @@ def _keras_net(name: str) -> Any:
         "resnet50": keras.applications.ResNet50,
         "mobilenet_v2": keras.applications.MobileNetV2,
     }
-    with pytest.MonkeyPatch.context() as patch:
-        # Drawing the kernels takes Keras 10 s, and they are overwritten.
-        patch.setattr(keras.initializers.GlorotUniform, "__call__", _zeros)
+    keras.utils.clear_session()  # Keras numbers unnamed layers process-wide.
+    with undrawn(keras):
         return made[name](weights=None, input_shape=NETS[name][1], classes=CLASSES)
-
-
-def _zeros(_self: Any, shape: Sequence[int], dtype: Any = None) -> Any:
-    return np.zeros(shape, dtype or "float32")
 
 
 @keras_warns

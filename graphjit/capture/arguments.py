@@ -58,6 +58,7 @@ class Argument:
     default: Any
     converter: Callable[[Any], Any]
     kw_only: bool
+    ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class _Declared:
     default: Any
     converter: Callable[[Any], Any]
     kw_only: bool
+    ours: bool
 
 
 def arg(
@@ -74,9 +76,14 @@ def arg(
     default: Any = REQUIRED,
     converter: Callable[[S], T],
     kw_only: bool = False,
+    ours: bool = False,
 ) -> T:
-    """Declare an argument: its default as a user would write it, and its reader."""
-    declared: Any = _Declared(default, converter, kw_only)
+    """Declare an argument: its default as a user would write it, and its reader.
+
+    One that is `ours` and not Keras's goes into a config only when it is not at its
+    default, so that Keras reads the others.
+    """
+    declared: Any = _Declared(default, converter, kw_only, ours)
     return declared
 
 
@@ -88,7 +95,9 @@ def declared_arguments(
     for name in annotations:
         spec = own.get(name)
         if isinstance(spec, _Declared):
-            found[name] = Argument(name, spec.default, spec.converter, spec.kw_only)
+            found[name] = Argument(
+                name, spec.default, spec.converter, spec.kw_only, spec.ours
+            )
     return found
 
 

@@ -219,10 +219,12 @@ class Layer(Declarative, _Record):
 
     def get_config(self) -> dict[str, Any]:
         """The configuration as plain data, as Keras writes it."""
-        return {
-            name: plain(getattr(self, name), f"{layer_name(self)}: {name}")
-            for name in _config_order(type(self).arguments)
-        }
+        config: dict[str, Any] = {}
+        for name in _config_order(type(self).arguments):
+            argument, value = type(self).arguments[name], getattr(self, name)
+            if not argument.ours or value != argument.default:
+                config[name] = plain(value, f"{layer_name(self)}: {name}")
+        return config
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Layer:

@@ -62,7 +62,9 @@ def _entry(graph: Graph, at: int, row: LayerCall, name: str) -> dict[str, Any]:
     if row.cls == "Functional":
         inner = [(i, r) for i, r in enumerate(graph.layers) if r.parent == at]
         scope = f"{row.layer}/"
-        inputs = [r.layer.removeprefix(scope) for _, r in inner if r.cls == "InputLayer"]
+        inputs = [
+            r.layer.removeprefix(scope) for _, r in inner if r.cls == "InputLayer"
+        ]
         nested = _model_config(graph, row, inner, scope, inputs)
         config = {**config, **nested, "name": name}
     return {

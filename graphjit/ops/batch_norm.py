@@ -295,7 +295,10 @@ class BatchNormalization(Layer):
         default=None, converter=weights.constraint
     )
     frozen: str = arg(
-        default="infer", converter=choice("infer", "keep", "update"), kw_only=True
+        default="infer",
+        converter=choice("infer", "keep", "update"),
+        kw_only=True,
+        ours=True,
     )
 
     def emit(self, emitter: Emitter, *inputs: Value) -> Value:

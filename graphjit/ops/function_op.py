@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from graphjit.functions import Function
-from graphjit.ops.base import Array, Op, register_op
+from graphjit.ops.base import Array, MixesRows, Op, register_op
 from graphjit.types import TensorType
 
 __all__ = ["FunctionOp"]
 
 
 @register_op("function", roles=("x*",))
-class FunctionOp(Op):
+class FunctionOp(Op, MixesRows):
     """fn(x0, x1, …), of the type recorded when it was captured.
+
+    Nothing is known of the function: it may mix rows, so no batch is padded for it.
 
     Shapes:
         x0, x1, …: any  ->  `type`

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
 __all__ = ["Batch", "TrainState", "copied"]
+
+T = TypeVar("T")
 
 
 @struct.dataclass
@@ -54,7 +57,13 @@ class Batch(NamedTuple):
     row_mask: Any = None
 
 
-@jax.jit
-def copied(tree: Any) -> Any:
+def copied(tree: T) -> T:
     """The same arrays in buffers of their own, in one dispatch."""
+    return _copy(tree)
+
+
+def _copies(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
+
+
+_copy: Callable[..., Any] = jax.jit(_copies)

@@ -100,11 +100,13 @@ class TrainStep:
         """Like `init`, from arrays by param name."""
         with x64_scope(self.graph):
             params = _chosen(arrays, self._trained)
+            # Eagerly every shape of param would be a compilation of its own.
+            made: Any = jax.jit(self.optimizer.init)
             return TrainState(
                 params=params,
                 state=_chosen(arrays, self._updated),
                 frozen=_chosen(arrays, self._frozen),
-                opt_state=self.optimizer.init(params),
+                opt_state=made(params),
                 step=jnp.zeros((), jnp.int32),
                 rng=jax.random.key_data(rng_key(rng)),
             )

@@ -25,6 +25,7 @@ from graphjit.lower import lower_flat, uses_rng
 from graphjit.ops.base import Op
 from graphjit.types import TensorType, is_floating
 from graphjit.verify import verify
+from tests.profiles import quick_compile
 
 Array = np.ndarray[Any, Any]
 
@@ -269,8 +270,9 @@ def together(tasks: Sequence[tuple[Callable[..., Any], Any]], dtype: str) -> Any
         pairs = zip(functions, arguments, strict=True)
         return [function(*given) for function, given in pairs]
 
+    compiled = jax.jit(all_of_them, compiler_options=quick_compile())
     with x64(dtype):
-        return jax.jit(all_of_them)([given for _, given in tasks])
+        return compiled([given for _, given in tasks])
 
 
 def run_op(op: Op, arrays: Sequence[Any]) -> list[Array]:

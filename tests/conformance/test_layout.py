@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from graphjit.layout import Layout
-from graphjit.ops.base import Permuted
+from graphjit.ops.base import Op, Permuted
 from graphjit.types import TensorType
-from tests.conformance.case import Array, Case, Layouts, Row, close, run_op
+from tests.conformance.case import (
+    Array,
+    Case,
+    Layouts,
+    Row,
+    close,
+    function_of,
+    one_node,
+    present,
+    together,
+    type_of,
+)
 from tests.conformance.lay import laid, merged, moving_the_batch, moving_the_rest
 from tests.conformance.table import EACH_CASE
 
@@ -34,33 +46,41 @@ def answer(case: Case, layout: Layout) -> Permuted | None:
     return case.op.permuted(layout, case.types("float64"))
 
 
-def commutes(row: Row, case: Case, layout: Layout, rule: Permuted) -> None:
+def moved(case: Case, rule: Permuted) -> list[Array]:
+    """The operands as the rule wants them."""
     operands = case.arrays()
-    assert rule.operands[0] == layout
     assert len(rule.operands) == len(operands)
-    assert len(rule.results) == len(case.results)
-    moved = [
-        None if array is None else laid(array, place)
-        for array, place in zip(operands, rule.operands, strict=True)
-    ]
-    for result, place, logical in zip(
-        run_op(rule.op, moved), rule.results, case.results, strict=True
-    ):
-        wanted = laid(logical, place)
-        if row.exact:
-            np.testing.assert_array_equal(result, wanted, err_msg=str(layout))
-        else:
-            close(result, wanted, 1e-13, str(layout))
+    pairs = zip(operands, rule.operands, strict=True)
+    return [laid(array, place) for array, place in pairs if array is not None]
+
+
+def task(op: Op, case: Case, arrays: list[Array]) -> tuple[Any, Any]:
+    """The op on arrays in place of the case's, to be compiled with others."""
+    given = iter(arrays)
+    types = [None if arg is None else type_of(next(given)) for arg in case.args]
+    return function_of(one_node(op, types)), arrays
 
 
 @EACH_CASE
 def test_rule_commutes(row: Row, case: Case) -> None:
     first = case.args[0]
     assert first is not None
-    for layout in layouts(first.shape):
-        rule = answer(case, layout)
-        if rule is not None:
-            commutes(row, case, layout, rule)
+    answers = [(layout, answer(case, layout)) for layout in layouts(first.shape)]
+    rules = [(layout, rule) for layout, rule in answers if rule is not None]
+    if not rules:
+        return
+    tasks = [task(rule.op, case, moved(case, rule)) for _, rule in rules]
+    plain, *permuted = together(
+        [task(case.op, case, present(case.arrays())), *tasks], "float64"
+    )
+    for (layout, rule), results in zip(rules, permuted, strict=True):
+        assert rule.operands[0] == layout
+        for found, place, logical in zip(results, rule.results, plain, strict=True):
+            wanted = laid(np.asarray(logical), place)
+            if row.exact:
+                np.testing.assert_array_equal(found, wanted, err_msg=str(layout))
+            else:
+                close(found, wanted, 1e-13, str(layout))
 
 
 @EACH_CASE

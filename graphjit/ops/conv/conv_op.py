@@ -28,6 +28,8 @@ from graphjit.types import Dim, TensorType, known_size
 __all__ = ["ConvOp"]
 
 _SPATIAL = "DHW"
+_IMAGE_CHANNELS = (1, 3, 4)
+_FORMAT_HINT = 'the input looks channels_first; say data_format="channels_first"'
 
 
 @register_op("conv", roles=("x", "kernel", "bias"))
@@ -78,7 +80,8 @@ class ConvOp(Op, ScalesOutput):
                 "x": f"read as {layout}, channels = axis {rank + 1}",
                 "kernel": f"{_SPATIAL[3 - rank :]}IO",
             }
-            raise ShapeError(message, notes=notes)
+            hint = _FORMAT_HINT if x.shape[1] == wanted else None
+            raise ShapeError(message, notes=notes, hint=hint)
         if not isinstance(filters, int) or filters % self.groups:
             raise ShapeError(f"{filters} filters do not divide by {self.groups} groups")
         if bias is not None and bias.shape != (filters,):
@@ -95,7 +98,12 @@ class ConvOp(Op, ScalesOutput):
                 spatial.append(output_length(x.shape[axis + 1], window, stride, pads))
             except ShapeError as error:
                 message = f"{error.message} (axis {axis + 1})"
-                raise ShapeError(message, notes={"x": f"read as {layout}"}) from None
+                few = x.shape[1] in _IMAGE_CHANNELS and axis == 0
+                raise ShapeError(
+                    message,
+                    notes={"x": f"read as {layout}"},
+                    hint=_FORMAT_HINT if few else None,
+                ) from None
         return x.with_shape((x.shape[0], *spatial, filters))
 
     def lower(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:

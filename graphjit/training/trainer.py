@@ -1,0 +1,421 @@
+"""What `Model.compile` makes: the step, its compiled programs, and the loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace as replaced
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from graphjit.callbacks import CallbackList, History, checked
+from graphjit.errors import CaptureError, DataError, expected
+from graphjit.executable import Executable, compile_graph
+from graphjit.ir import Graph, Output
+from graphjit.lower import is_wide, rng_key, x64_scope
+from graphjit.narrow import sequence_of
+from graphjit.ops.base import MixesRows
+from graphjit.passes.mask_rows import can_mask_rows
+from graphjit.printer import bodies_of
+from graphjit.training.batches import Batches
+from graphjit.training.loop import Epochs, score_batches
+from graphjit.training.objective import accumulate
+from graphjit.training.progress import Progress, progress_of
+from graphjit.training.state import Batch, TrainState, copied
+from graphjit.training.step import TrainStep, make_train_step, penalty_of
+from graphjit.training.table import Table, table_of, warn_not_finite
+
+if TYPE_CHECKING:
+    from graphjit.model import Model
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Trains and evaluates one model, as it was when compiled.
+
+    Which layers are frozen is fixed here. Between calls the values live in the model;
+    the optimizer's state, the step count and the key live here, in a state whose
+    buffers are never given away.
+
+    Args:
+        model: The model.
+        optimizer: What `graphjit.optimizers.get` takes.
+        loss: One loss, or a list or dict of them, for the outputs.
+        metrics: Metrics for the outputs, not weighted by samples.
+        loss_weights: Factors of the outputs' losses.
+        weighted_metrics: Metrics weighted by samples.
+
+    Raises:
+        CaptureError: An argument means nothing.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Any,
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+    ) -> None:
+        self.model = model
+        self.step = make_train_step(
+            model.training_graph(),
+            optimizer,
+            loss,
+            metrics,
+            loss_weights=loss_weights,
+            weighted_metrics=weighted_metrics,
+        )
+        self.objective = self.step.objective
+        self._state: TrainState | None = None
+        self._version = -1
+        self._fits = 0
+        self._programs: dict[str, Callable[..., Any]] = {}
+        self._scorer: Executable | None = None
+
+    # --- training -----------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = 1,
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        seed: int | None = None,
+    ) -> History:
+        """See `Model.fit`."""
+        self.model.stop_training = False
+        table = self._table(x, y, sample_weight, class_weight)
+        held_out: Table | None = None
+        if validation_data is not None:
+            held_out = self._table(*_validation(validation_data))
+        elif validation_split:
+            table, held_out = _split(table, validation_split)
+        for part in (table, held_out):
+            if part is not None:
+                inputs = self.model.graph.inputs
+                warn_not_finite(part, inputs, self.objective.outputs)
+        size = self._batch_size(batch_size)
+        batches, program = self._batches(table, size)
+        if seed is None:
+            seed = self._fits
+            self._fits += 1
+        history = History()
+        params = {"epochs": epochs, "steps": len(batches), "verbose": verbose}
+        loop = Epochs(
+            program=program,
+            zeros=self._zeros,
+            objective=self.objective,
+            batches=batches,
+            weights=self,
+            callbacks=CallbackList([*checked(callbacks), history], self.model, params),
+            progress=progress_of(verbose),
+            validate=None if held_out is None else self._validator(held_out, size),
+            seed=seed if shuffle else None,
+        )
+        with x64_scope(self.step.graph):
+            key = jax.random.key_data(rng_key(seed))
+            state: TrainState = copied(replaced(self._current(), rng=key))
+        loop.run(state, initial_epoch, epochs)
+        return history
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """See `Model.train_on_batch`."""
+        table = self._table(x, y, sample_weight, class_weight)
+        # Nothing is given away here: the old values stay with whoever holds them.
+        program = self._program("one step", lambda: jax.jit(self.step))
+        state, sums = program(self._current(), Batch(*table))
+        logs = self.objective.read(sums)
+        self.commit(state, copy=False)
+        return self._answer(logs, return_dict)
+
+    # --- evaluating ---------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        batch_size: int | None = None,
+        verbose: Any = 1,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """See `Model.evaluate`."""
+        table = self._table(x, y, sample_weight)
+        warn_not_finite(table, self.model.graph.inputs, self.objective.outputs)
+        size = self._batch_size(batch_size)
+        logs = self._evaluated(table, size, progress_of(verbose))
+        return self._answer(logs, return_dict)
+
+    def test_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """See `Model.test_on_batch`."""
+        table = self._table(x, y, sample_weight)
+        logs = self._evaluated(table, table.rows, Progress())
+        return self._answer(logs, return_dict)
+
+    def _validator(self, table: Table, size: int) -> Callable[[], dict[str, float]]:
+        return lambda: self._evaluated(table, size, Progress())
+
+    def _evaluated(
+        self, table: Table, size: int, progress: Progress
+    ) -> dict[str, float]:
+        exe = self._executable()
+        partial = table.rows > size and table.rows % size != 0
+        pads = partial and self.objective.rowwise and not _mixes_rows(exe.graph)
+        batches = Batches(table, size, padded=pads)
+        held: dict[str, Any] = {}
+        if exe.graph.updates:
+            held = self.model.variables["state"]
+        penalty = self._program("penalty", lambda: jax.jit(self._penalty))
+        added = penalty(self._arrays())
+        measure = self._program("score", lambda: jax.jit(self._score, donate_argnums=0))
+        count = len(self.objective.outputs)
+
+        def score(total: Any, batch: Batch) -> Any:
+            step = exe.step(held, batch.inputs)
+            outputs = sequence_of(step.outputs) or [step.outputs]
+            masks = sequence_of(step.masks) or [step.masks]
+            parts = (outputs[:count], masks[:count], batch, outputs[count:], added)
+            return measure(total, *parts)
+
+        progress.begin("Evaluate", len(batches))
+        try:
+            sums = score_batches(
+                score,
+                self._zeros(),
+                batches,
+                lambda done, total: progress.update(
+                    done, lambda: self.objective.read(total)
+                ),
+            )
+            logs = self.objective.read(sums)
+            progress.end(logs)
+        finally:
+            progress.close()
+        return logs
+
+    def _score(
+        self,
+        total: Any,
+        outputs: Any,
+        masks: Any,
+        batch: Batch,
+        losses: Any,
+        added: Any,
+    ) -> Any:
+        _, sums = self.objective.measure(
+            outputs,
+            masks,
+            batch.targets,
+            batch.weights,
+            batch.row_mask,
+            added + sum(losses),
+        )
+        return accumulate(total, sums)
+
+    def _penalty(self, arrays: Any) -> Any:
+        zero = jnp.zeros((), self.objective.dtype)
+        return zero + penalty_of(self.step.graph, arrays)
+
+    def _executable(self) -> Executable:
+        """The inference executable; with the graph's losses as outputs, if any.
+
+        Keras counts activity penalties in evaluate too, and the inference graph has
+        none. They sum over the batch, so such a graph is never padded.
+        """
+        graph = self.model.graph
+        if not graph.losses:
+            return self.model.executable()
+        if self._scorer is None:
+            extra = [Output(f"loss/{loss.name}", loss.value) for loss in graph.losses]
+            with_losses = graph.replace(outputs=(*graph.outputs, *extra), losses=())
+            self._scorer = compile_graph(with_losses)
+        return self._scorer.rebind(self.model.variables)
+
+    # --- the state ----------------------------------------------------------------
+
+    def commit(self, state: TrainState, copy: bool = True) -> None:
+        """Keep the state and write its variables into the model: all or none.
+
+        Args:
+            state: The state; its buffers may be given away after, if it is copied.
+            copy: Whether to copy it.
+        """
+        kept: TrainState = self._scoped(copied)(state) if copy else state
+        arrays = kept.arrays()
+        try:
+            self.model.write(arrays)
+        except BaseException:
+            # An interrupt between two variables: write them all again.
+            self.model.write(arrays)
+            raise
+        finally:
+            self._state, self._version = kept, self._written()
+
+    def refreshed(self, state: TrainState) -> TrainState:
+        """The state, with the model's variables if they were written since `commit`."""
+        if self._written() == self._version:
+            return state
+        return self._scoped(copied)(self.step.with_arrays(state, self._arrays()))
+
+    def stopped(self) -> bool:
+        """Whether a callback asked to stop."""
+        return bool(self.model.stop_training)
+
+    def _current(self) -> TrainState:
+        """The state to go on from, with the model's variables as they are now."""
+        arrays = self._arrays()
+        if self._state is None:
+            return self.step.state_of(arrays)
+        return self.step.with_arrays(self._state, arrays)
+
+    def _arrays(self) -> dict[str, Any]:
+        cells = self.model.cells
+        if any(cell.array is None for cell in cells.values()):
+            _ = self.model.variables  # gives every variable its first value
+        return {name: cell.array for name, cell in cells.items()}
+
+    def _written(self) -> int:
+        return sum(cell.version for cell in self.model.cells.values())
+
+    # --- programs -----------------------------------------------------------------
+
+    def _batches(self, table: Table, size: int) -> tuple[Batches, Callable[..., Any]]:
+        """The batches, and the program that takes them.
+
+        Where the rows do not divide into batches and every op can take a mask, one
+        masked program serves all batches. Where some op cannot, the last batch keeps
+        its own size, and costs a compilation of its own. Nothing is padded silently.
+        """
+        partial = table.rows > size and table.rows % size != 0
+        graph = self.step.graph
+        if partial and self.objective.rowwise and can_mask_rows(graph) is None:
+            return Batches(table, size, padded=True), self._program(
+                "masked", lambda: _donating(self.step.masked())
+            )
+        fixed = _fixed_batch(graph)
+        if fixed is not None and table.rows % fixed:
+            raise DataError(
+                f"expected a multiple of the model's batch of {fixed} rows, received "
+                f"{table.rows}"
+            )
+        return Batches(table, size), self._program(
+            "plain", lambda: _donating(self.step)
+        )
+
+    def _program(self, name: str, make: Callable[[], Any]) -> Callable[..., Any]:
+        """A compiled program, made when first asked for."""
+        if name not in self._programs:
+            self._programs[name] = self._scoped(make())
+        return self._programs[name]
+
+    def _scoped(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, run with 64-bit types where the graph has any."""
+        graph = self.step.graph
+        if not is_wide(graph):
+            return function
+
+        def scoped(*args: Any) -> Any:
+            with x64_scope(graph):
+                return function(*args)
+
+        return scoped
+
+    def _zeros(self) -> Any:
+        with x64_scope(self.step.graph):
+            return jnp.asarray(self.objective.zeros())
+
+    # --- arguments ----------------------------------------------------------------
+
+    def _table(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> Table:
+        inputs = self.model.graph.inputs
+        return table_of(inputs, self.objective, x, y, sample_weight, class_weight)
+
+    def _batch_size(self, given: int | None) -> int:
+        fixed = _fixed_batch(self.step.graph)
+        if given is None:
+            return fixed or 32
+        if fixed is not None and given != fixed:
+            where = "batch_size"
+            expected(DataError, where, f"{fixed}, the model's fixed batch", given)
+        return given
+
+    def _answer(self, logs: dict[str, float], return_dict: bool) -> Any:
+        if return_dict:
+            return logs
+        values = list(logs.values())
+        return values[0] if len(values) == 1 else values
+
+
+def _donating(step: TrainStep) -> Callable[..., Any]:
+    return jax.jit(step.accumulating, donate_argnums=(0, 1))
+
+
+def _fixed_batch(graph: Graph) -> int | None:
+    """The number of rows the model was built for, where it was built for one."""
+    for entry in graph.inputs:
+        if entry.type.shape and isinstance(entry.type.shape[0], int):
+            return entry.type.shape[0]
+    return None
+
+
+def _mixes_rows(graph: Graph) -> bool:
+    return any(
+        isinstance(node.op, MixesRows)
+        or any(_mixes_rows(body) for _, body in bodies_of(node.op))
+        for node in graph.nodes
+    )
+
+
+def _validation(given: Any) -> list[Any]:
+    items = sequence_of(given)
+    if items is None or len(items) not in (2, 3):
+        wanted = "(x, y) or (x, y, sample_weight)"
+        received = type(given).__name__ if items is None else f"{len(items)} items"
+        expected(CaptureError, "validation_data", wanted, received)
+    return items
+
+
+def _split(table: Table, fraction: float) -> tuple[Table, Table]:
+    """The first rows to train on, the last ones to validate with."""
+    if not 0 < fraction < 1:
+        expected(CaptureError, "validation_split", "a number from 0 to 1", fraction)
+    at = int(table.rows * (1 - fraction))
+    if at in (0, table.rows):
+        raise DataError(
+            f"validation_split: {fraction} of {table.rows} rows leaves no rows for "
+            f"{'training' if at == 0 else 'validation'}"
+        )
+    return table.take(slice(None, at)), table.take(slice(at, None))

@@ -1,0 +1,85 @@
+"""The names users rely on exist, and importing them is light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import graphjit as gj
+
+NAMES = """
+Input Model layers activations initializers regularizers constraints losses metrics
+callbacks errors config jit lower verify passes load to_bytes from_bytes register
+Executable Graph
+""".split()
+
+MODEL = """
+graph init apply step variables predict compile fit evaluate train_on_batch summary
+get_config from_config get_weights set_weights get_layer input_shape output_shape layers
+count_params save inputs outputs input output
+""".split()
+
+EXECUTABLE = "graph explain rebind step cost flops bytes".split()
+
+ERRORS = """
+GraphJitError CaptureError ShapeError VerifyError PassError FormatError DataError
+""".split()
+
+LAYERS = """
+Activation Add AveragePooling2D BatchNormalization Concatenate Conv2D Dense
+DepthwiseConv2D Dropout Flatten GlobalAveragePooling2D GlobalMaxPooling2D Input InputLayer
+MaxPooling2D Multiply Permute ReLU Reshape Softmax UpSampling2D ZeroPadding2D
+""".split()
+
+ACTIVATIONS = """
+elu exponential gelu hard_sigmoid hard_silu linear relu relu6 selu sigmoid silu softmax
+softplus softsign swish tanh
+""".split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_top_level(name: str) -> None:
+    assert hasattr(gj, name)
+    assert name in dir(gj)
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (gj.Model, MODEL),
+        (gj.Executable, EXECUTABLE),
+        (gj.errors, ERRORS),
+        (gj.layers, LAYERS),
+        (gj.activations, ACTIVATIONS),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_members(owner: object, names: list[str]) -> None:
+    assert [name for name in names if not hasattr(owner, name)] == []
+
+
+def test_every_exported_name_exists_and_is_documented() -> None:
+    for name in gj.__all__:
+        assert getattr(gj, name).__doc__, name
+    for name in gj.layers.__all__:
+        assert getattr(gj.layers, name).__doc__, name
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, graphjit\n"
+        "heavy = ['h5py', 'yaml', 'rich', 'optax', 'flax', 'keras', 'sklearn']\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_version_is_the_packages() -> None:
+    from importlib.metadata import version
+
+    assert gj.__version__ == version("graphjit")
