@@ -307,7 +307,7 @@ def _named(name: str, where: str) -> Metric | Loss:
         return resolve(METRICS, name, where)
     if name in losses.LOSSES:
         return resolve(losses.LOSSES, name, where)
-    known = [*METRICS, *losses.LOSSES]
+    known = sorted({*METRICS, *losses.LOSSES})
     expected(CaptureError, where, "the name of a metric or a loss", name, known=known)
 
 

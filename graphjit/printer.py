@@ -87,7 +87,8 @@ def attributes_text(op: Op) -> str:
     for field in dataclasses.fields(op):  # pyright: ignore[reportArgumentType]
         value = getattr(op, field.name)
         default = field.default
-        same = type(value) is type(default) and value == default
+        # As texts: 1, 1.0 and True are equal, and so are 0.0 and -0.0.
+        same = type(value) is type(default) and repr(value) == repr(default)
         if same or isinstance(value, Graph):
             continue
         parts.append(f"{field.name}={_attribute(value)}")

@@ -71,7 +71,9 @@ def test_layout_of_one_axis() -> None:
     assert Layout((1, 0)).of_axis(1) == Layout((0,))
     vector = np.arange(6)
     matrix = np.broadcast_to(vector, (2, 6))
-    np.testing.assert_array_equal(laid(vector, layout.of_axis(1)), laid(matrix, layout)[:, 0])
+    np.testing.assert_array_equal(
+        laid(vector, layout.of_axis(1)), laid(matrix, layout)[:, 0]
+    )
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -83,5 +85,7 @@ def test_where_an_axis_lies(axis: int) -> None:
 
 
 def test_layouts_are_values() -> None:
-    assert Layout((1, 0), (None, ORDER)) == Layout((1, 0), (None, AxisOrder((2, 3), (1, 0))))
+    assert Layout((1, 0), (None, ORDER)) == Layout(
+        (1, 0), (None, AxisOrder((2, 3), (1, 0)))
+    )
     assert len({Layout((0, 1)), Layout((0, 1), (None, None)), Layout((1, 0))}) == 2

@@ -55,6 +55,10 @@ def clipped(p: Array) -> Array:
     return np.clip(p, float(low), float(high))
 
 
+def sum_and_gradient(loss: Any, y: Any, p: Any) -> tuple[Any, Any]:
+    return jax.value_and_grad(lambda x: loss(y, x).sum())(jnp.asarray(p))
+
+
 #: Name: (a NumPy statement in float64, targets, outputs).
 STATED: dict[str, tuple[Any, Any, Any]] = {
     "mean_squared_error": (lambda y, p: ((y - p) ** 2).mean(-1), numbers, numbers),
@@ -200,7 +204,7 @@ def test_logits_of_any_size_give_finite_losses_and_gradients(size: float) -> Non
         (losses.CategoricalCrossentropy(True), y),
         (losses.SparseCategoricalCrossentropy(True), labels),
     ):
-        value, slope = jax.value_and_grad(lambda x: loss(target, x).sum())(logits)
+        value, slope = sum_and_gradient(loss, target, logits)
         assert np.isfinite(value)
         assert np.isfinite(slope).all()
 
@@ -223,7 +227,7 @@ def test_logits_and_their_probabilities_agree() -> None:
 def test_saturated_probabilities_stay_finite() -> None:
     y, p = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
     for loss in (losses.binary_crossentropy, losses.categorical_crossentropy):
-        value, slope = jax.value_and_grad(lambda x: loss(y, x).sum())(jnp.asarray(p))
+        value, slope = sum_and_gradient(loss, y, p)
         assert 15 < value < 17  # -log(1e-7) is 16.1
         assert np.isfinite(slope).all()
 

@@ -372,3 +372,23 @@ def test_gradients_of_a_training_step_stay_equal(data_format: str) -> None:
             return jax.tree.map(np.asarray, made_of)
 
     assert_close(gradients(trained), gradients(made.model.graph))
+
+
+# --- weights that are handed over ---------------------------------------------------
+
+
+def test_weights_are_copied_before_the_call_returns() -> None:
+    """`jnp.array(copy=True)` copies large arrays a little later (JAX 0.10)."""
+    x = gj.Input((1000,))
+    model = gj.Model(x, gj.layers.Dense(1000, use_bias=False, name="dense")(x))
+    exe = gj.jit(model)
+    ones = np.ones((1, 1000), np.float32)
+    for _ in range(10):
+        weights = np.zeros((1000, 1000), np.float32)
+        model.set_weights([weights])
+        weights[:] = 5
+        np.testing.assert_array_equal(model.get_weights()[0], 0)
+        weights[:] = 0
+        exe.rebind({"params": {"dense": {"kernel": weights}}, "state": {}})
+        weights[:] = 5
+        np.testing.assert_array_equal(exe(ones), 0)

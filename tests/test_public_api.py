@@ -21,7 +21,7 @@ get_config from_config get_weights set_weights get_layer input_shape output_shap
 count_params save inputs outputs input output
 """.split()
 
-EXECUTABLE = "graph explain rebind step cost flops bytes".split()
+EXECUTABLE = "explain rebind step cost flops bytes".split()
 
 ERRORS = """
 GraphJitError CaptureError ShapeError VerifyError PassError FormatError DataError
@@ -83,3 +83,9 @@ def test_version_is_the_packages() -> None:
     from importlib.metadata import version
 
     assert gj.__version__ == version("graphjit")
+
+
+def test_an_executable_has_its_graph() -> None:
+    x = gj.Input((3,))
+    model = gj.Model(x, gj.layers.Dense(2)(x))
+    assert isinstance(gj.jit(model).graph, gj.Graph)

@@ -136,9 +136,7 @@ def test_known_shapes_broadcast_as_in_numpy(shapes: list[tuple[int, ...]]) -> No
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3
-    ),
+    st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3),
     st.sets(st.tuples(st.integers(0, 2), st.integers(0, 1))),
 )
 def test_less_known_shapes_say_nothing_else(

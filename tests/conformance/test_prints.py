@@ -24,7 +24,7 @@ def test_prints(row: Row, case: Case) -> None:
         value = getattr(case.op, field.name)
         if isinstance(value, Graph):
             continue
-        default = type(value) is type(field.default) and value == field.default
+        default = repr(value) == repr(field.default)
         assert (f"{field.name}={value!r}" in line) != default, field.name
     for type_ in case.graph().nodes[0].types:
         assert str(type_) in line

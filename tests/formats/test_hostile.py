@@ -203,7 +203,7 @@ def test_the_layer_table_is_checked() -> None:
     refused(table(2, "parent", 2), r"layers\[2\] .*parent: expected a row before 2")
     refused(table(2, "parent", 10**6), "expected a row before 2")
     refused(table(1, "parent", -2), "expected an int >= -1, received -2")
-    refused(table(1, "inputs", [[99, 0]]), "no input row 99")
+    refused(table(1, "inputs", [[99, 0]]), "no row 99")
     refused(table(1, "results", [[0, 5]]), r"expected a tensor of the table")
     refused(table(1, "config", []), r"config: expected a map, received \[\]")
     refused(table(1, "config", {"a": b"x"}), r"config.'a': expected a bool or an int")
