@@ -80,7 +80,8 @@ def as_array(name: str, given: Any, type_: TensorType) -> Any:
             raise DataError(f"input {name!r}: not an array: {error}") from None
     if array.dtype.name == type_.dtype:
         return array
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == np.bool_):
+    kinds = (jnp.integer, jnp.floating, jnp.bool_)  # a complex one would be cut
+    if not any(jnp.issubdtype(array.dtype, kind) for kind in kinds):
         raise DataError(
             f"input {name!r}: expected numbers ({type_}), received dtype {array.dtype}"
         )

@@ -19,8 +19,9 @@ Signatures:
     `dead=False` the nodes that nobody reads.
 ``random_model(draw, most, dtype, dropout, dead)`` -> `Captured`
     The same inside a composite strategy. `Captured` has graph, cells, layers, names.
-``with_dead_nodes(draw, graph)`` -> `Graph`
-    The graph with nodes that read values inside it and that nobody reads.
+``with_dead_nodes(rng, graph)`` -> `Graph`
+    The graph with nodes that read values inside it and that nobody reads; `rng` is a
+    `random.Random`.
 ``elementwise_graphs(dtype="float64")`` -> strategy of `Graph`
     Without layers: random arithmetic on inputs and params, epilogues among it.
 ``variables_for(graph, seed=0, dtype=None)`` -> ``{"params": …, "state": …}``
@@ -510,7 +511,7 @@ def random_model(
     maker.rng.seed(last)
     captured = capture(inputs, _outputs(maker), "random")
     if dead and maker.chance(40):
-        graph = with_dead_nodes(draw, captured.graph)
+        graph = with_dead_nodes(maker.rng, captured.graph)
         captured = replace(captured, graph=graph)
     return captured
 
@@ -527,25 +528,23 @@ def models(
     return random_model(draw, most, dtype, dropout, dead)
 
 
-def with_dead_nodes(draw: st.DrawFn, graph: Graph) -> Graph:
+def with_dead_nodes(rng: random.Random, graph: Graph) -> Graph:
     """The graph with one to three nodes that nobody reads, each behind its operand."""
     nodes = list(graph.nodes)
-    for number in range(draw(st.integers(1, 3))):
+    for number in range(rng.randint(1, 3)):
         readable = [at for at, node in enumerate(nodes) if is_float(node.types[0])]
         if not readable:
             break
-        at = draw(st.sampled_from(readable))
+        at = rng.choice(readable)
         source = nodes[at]
-        op, operands = draw(
-            st.sampled_from(
-                [
-                    (ew.Relu(), (source.value,)),
-                    (ew.Negate(), (source.value,)),
-                    (ew.Multiply(), (source.value, source.value)),
-                ]
-            )
+        op, count = rng.choice([(ew.Relu(), 1), (ew.Negate(), 1), (ew.Multiply(), 2)])
+        dead = Node(
+            f"dead_{number}",
+            op,
+            (source.value,) * count,
+            source.types[:1],
+            call=source.call,
         )
-        dead = Node(f"dead_{number}", op, operands, source.types[:1], call=source.call)
         nodes.insert(at + 1, dead)
     return verify(graph.replace(nodes=tuple(nodes)))
 

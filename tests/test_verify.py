@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -47,7 +48,7 @@ def chain(length: int) -> Graph:
     names = ["x", *(f"n{at}" for at in range(length))]
     nodes = tuple(
         Node(name, Relu(), (Value(before),), (X,))
-        for before, name in zip(names, names[1:], strict=False)
+        for before, name in itertools.pairwise(names)
     )
     return Graph(
         inputs=(Input("x", X),), nodes=nodes, outputs=(Output("y", Value(names[-1])),)

@@ -43,6 +43,8 @@ class Scan(Op):
             raise ShapeError(f"body takes {expected} operands, received {len(types)}")
         if self.sequences < 1:
             raise ShapeError("expected at least one sequence, received none")
+        if self.axis < 0:
+            raise ShapeError(f"expected axis >= 0, received {self.axis}")
         split = self.carries + self.sequences
         length: Dim = None
         inner: list[TensorType] = list(given[: self.carries])
@@ -57,11 +59,15 @@ class Scan(Op):
             _match(f"body input %{entry.name}", entry.type, type_)
         table = self.body.types()
         outputs = [table[output.value] for output in self.body.outputs]
+        if len(outputs) < self.carries:
+            raise ShapeError(f"body has {len(outputs)} outputs, {self.carries} carries")
         for at, start in enumerate(given[: self.carries]):
             _match(f"carry {at}", start, outputs[at])
         results = list(given[: self.carries])
         for type_ in outputs[self.carries :]:
             dims = type_.shape
+            if len(dims) < self.axis:
+                raise ShapeError(f"no axis {self.axis} to stack {type_} along")
             shape = (*dims[: self.axis], length, *dims[self.axis :])
             results.append(type_.with_shape(shape))
         return tuple(results)

@@ -367,8 +367,14 @@ def _metric_lists(names: Sequence[str], given: Any, what: str) -> list[list[Any]
     items = sequence_of(given)
     if items is not None and not any(isinstance(i, (list, tuple)) for i in items):
         return [items] * len(names)
-    entries = _per_output(names, given, what)
-    return [[] if entry is None else sequence_of(entry) or [entry] for entry in entries]
+    return [_as_list(entry) for entry in _per_output(names, given, what)]
+
+
+def _as_list(entry: Any) -> list[Any]:
+    if entry is None:
+        return []
+    items = sequence_of(entry)
+    return [entry] if items is None else items
 
 
 def _metric(

@@ -41,11 +41,6 @@ def dense(x: Array, w: Arrays, name: str) -> Array:
     return x @ w[f"{name}/kernel"] + w[f"{name}/bias"]
 
 
-def softmax(x: Array) -> Array:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
 def gradient(loss: Callable[[Arrays], Any], w: Arrays, names: list[str]) -> Arrays:
     """Central differences of `loss` in the arrays called `names`."""
     step = 1e-6
