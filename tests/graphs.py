@@ -690,8 +690,10 @@ def evaluate(
         results[f"output {output.name}"] = value
         if mask is not None:
             results[f"mask {output.name}"] = mask
-    results |= {f"state {name}": value for name, value in _flat(step.state).items()}
-    results |= {f"loss {name}": value for name, value in step.losses.items()}
+    # In the graph's order: a compiled function sorts its dictionaries.
+    state = _flat(step.state)
+    results |= {f"state {p.name}": state[p.name] for p in graph.params if p.is_state}
+    results |= {f"loss {v.name}": step.losses[v.name] for v in graph.losses}
     return {name: np.asarray(value) for name, value in results.items()}
 
 
@@ -703,7 +705,8 @@ def same_results(
 ) -> None:
     """Assert that two dicts of `evaluate` agree."""
     names = [name for name in wanted if name.startswith(only)]
-    assert [name for name in found if name.startswith(only)] == names
+    received = [name for name in found if name.startswith(only)]
+    assert received == names, f"expected {names}, received {received}"
     for name in names:
         a, b = np.asarray(found[name]), np.asarray(wanted[name])
         assert a.shape == b.shape, name

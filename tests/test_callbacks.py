@@ -153,7 +153,7 @@ class Told(EarlyStopping):
         ([3, 2.9, 2.8, 2.7], {"min_delta": 0.5}, 1, 0),
         ([1, 2, 3, 2], {"mode": "max"}, 3, 2),
         ([3, 4, 2, 2], {"start_from_epoch": 1}, 3, 2),
-        ([5, 4, 3, 2], {"baseline": 1, "patience": 2}, 1, 1),
+        ([5, 4, 4, 4], {"baseline": 1, "patience": 2}, 2, 1),
         ([np.nan, np.nan, np.nan], {}, 1, 0),
         ([4, 3, 2, 1], {}, 0, 3),
     ],

@@ -100,9 +100,9 @@ def run_jitted(graph: gj.Graph, variables: Any, x: Any, rng: Any = None) -> Any:
 
 
 def error(found: Any, reference: Any) -> float:
-    """The largest error, as a share of the reference's largest element."""
-    distance = np.abs(np.asarray(found, np.float64) - reference).max()
-    return float(distance / np.abs(reference).max())
+    """Each row's largest error, as a share of its largest element; the rows' mean."""
+    distance = np.abs(np.asarray(found, np.float64) - reference).max(axis=1)
+    return float((distance / np.abs(reference).max(axis=1)).mean())
 
 
 def assert_close(found: Any, wanted: Any) -> None:
@@ -209,15 +209,19 @@ def _listed(value: Any) -> Any:
 @keras_warns
 @pytest.mark.parametrize("name", BIG)
 def test_outputs_are_keras_outputs(name: str) -> None:
-    reference, made = plain_outputs(name), case(name, "channels_last")
-    peer = _keras_net(name)
+    """The mean over twelve images: one image's error varies threefold by chance."""
+    made, peer = case(name, "channels_last"), _keras_net(name)
     peer.set_weights(made.weights)
     ours = build(name, "channels_last", "float32")
     ours.set_weights(made.weights)
-    images = made.images.astype(np.float32)
-    peer_error = error(peer.predict(images, verbose=0), reference)
+    rng = np.random.default_rng(5)
+    images = rng.normal(size=(12, *NETS[name][1])).astype(np.float32)
+    reference = made.model.predict(images, batch_size=2)
+    assert reference.dtype == np.float64
+    peer_error = error(peer.predict(images, batch_size=2, verbose=0), reference)
+    our_error = error(ours.predict(images, batch_size=2), reference)
     assert peer_error < 1e-4
-    assert error(ours.predict(images), reference) <= max(1e-5, 2 * peer_error)
+    assert our_error <= max(1e-5, 2 * peer_error)
 
 
 # --- the inference pipeline ---------------------------------------------------------

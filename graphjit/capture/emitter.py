@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from graphjit.builder import Builder
@@ -33,7 +34,19 @@ class Emitter:
         self.builder = Builder(title)
         self.dtype: str = layer.dtype or "float32"
         self._title = title
-        self._declared: dict[str, Cell] = {}
+        self._prefix = ""
+        self._declared: dict[tuple[Layer, str], Cell] = {}
+
+    def inside(self, part: Layer, prefix: str) -> Emitter:
+        """An emitter for a layer that is part of this one (see `Layer.parts`).
+
+        It adds to the same fragment; the part's params are called ``prefix/slot``.
+        """
+        emitter = Emitter(part, layer_name(part))
+        emitter.builder = self.builder
+        emitter._prefix = f"{self._prefix}{prefix}/"
+        emitter._declared = self._declared
+        return emitter
 
     def __call__(
         self, op: Op, *operands: Value | None, name: str | None = None
@@ -125,29 +138,32 @@ class Emitter:
 
     def update(self, slot: str, value: Value) -> None:
         """State `slot` becomes `value` after the call."""
-        self.builder.update(slot, value)
+        self.builder.update(self._prefix + slot, value)
 
     def loss(self, name: str, value: Value) -> None:
         """Add a scalar to the training loss."""
-        self.builder.loss(name, value)
+        self.builder.loss(self._prefix + name, value)
 
     def _cell(self, param: Param) -> Value:
-        cell = self.layer.cells.get(param.name)
+        cell = self.layer.own_cells.get(param.name)
         if cell is None:
-            cell = self._declared.setdefault(param.name, Cell(param))
+            key = (self.layer, param.name)
+            cell = self._declared.setdefault(key, Cell(param))
         if cell.param.type.shape != param.type.shape:
             raise ShapeError(
                 f"{self._title}: {param.name!r} has shape {cell.param.type.shape} from "
                 f"the layer's first call, this call needs {param.type.shape}",
                 hint="a shared layer wants the same number of channels at every call",
             )
-        value = self.builder.param(cell.param)
-        self.builder.labels[value] = f"%{self.builder.prefix}{param.name}"
+        name = self._prefix + param.name
+        value = self.builder.param(replace(cell.param, name=name))
+        self.builder.labels[value] = f"%{self.builder.prefix}{name}"
         return value
 
     def finish(self) -> Graph:
         """The fragment; only now do the declared cells become the layer's."""
-        self.layer.cells.update(self._declared)
+        for (layer, slot), cell in self._declared.items():
+            layer.own_cells[slot] = cell
         return self.builder.build()
 
 

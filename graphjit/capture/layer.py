@@ -176,10 +176,22 @@ class Layer(Declarative, _Record):
         """The layer's calls so far, oldest first."""
         return tuple(self._calls)
 
+    def parts(self) -> Sequence[tuple[str, Layer]]:
+        """The layers this one is made of, each with the prefix of its params."""
+        return ()
+
+    @property
+    def own_cells(self) -> dict[str, Cell]:
+        """The variables the layer itself declares, by slot."""
+        return self._cells
+
     @property
     def cells(self) -> dict[str, Cell]:
-        """The layer's variables by slot, in `get_weights` order."""
-        return self._cells
+        """All variables by slot, those of parts included, in `get_weights` order."""
+        cells = dict(self._cells)
+        for prefix, part in self.parts():
+            cells.update({f"{prefix}/{slot}": c for slot, c in part.cells.items()})
+        return cells
 
     @property
     def input(self) -> Any:

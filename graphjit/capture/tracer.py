@@ -270,7 +270,11 @@ def _stem(layer: Layer) -> str:
 
 def _output_name(builder: Builder, layer: str, position: int) -> str:
     taken = {output.name for output in builder.build().outputs}
-    return layer if layer not in taken else f"{layer}_{position}"
+    name = layer
+    while name in taken:
+        name = f"{layer}_{position}"
+        position += 1
+    return name
 
 
 # --- inlining -------------------------------------------------------------------

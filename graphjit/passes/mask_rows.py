@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphjit.builder import Rewriter
-from graphjit.ir import Graph
+from graphjit.ir import Graph, Node, Value
 from graphjit.ops.base import MixesRows
 from graphjit.passes.base import Entry, Pass
 from graphjit.printer import bodies_of
@@ -51,11 +52,26 @@ class MaskRows(Pass):
 
 
 def can_mask_rows(graph: Graph) -> str | None:
-    """The first node that mixes rows and cannot take a row mask; None: all can."""
+    """The first node that mixes rows and cannot take a row mask; None: all can.
+
+    A node whose result no longer has the batch as its axis 0 (a sum over rows, time
+    folded into the batch) counts as one: the mask's rows are not those of its result.
+    """
+    types = graph.types()
     for node in graph.nodes:
-        if isinstance(node.op, MixesRows) and not node.op.masks_rows():
+        if isinstance(node.op, MixesRows):
+            if not node.op.masks_rows():
+                return node.name
+        elif not _keeps_rows(node, types):
             return node.name
         for _, body in bodies_of(node.op):
             if any(isinstance(inner.op, MixesRows) for inner in body.nodes):
                 return node.name
     return None
+
+
+def _keeps_rows(node: Node, types: Mapping[Value, TensorType]) -> bool:
+    operands = [types[value] for value in node.operands if value is not None]
+    if not any(BATCH in type_.shape for type_ in operands):
+        return True
+    return all(type_.shape[:1] == (BATCH,) for type_ in node.types)

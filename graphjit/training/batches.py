@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from graphjit.errors import DataError
 from graphjit.training.state import Batch
 from graphjit.training.table import Table
 
@@ -23,13 +22,11 @@ class Batches:
 
     Args:
         table: The data.
-        size: Rows per batch.
+        size: Rows per batch, at least 1.
         padded: Whether the last batch is filled up.
     """
 
     def __init__(self, table: Table, size: int, padded: bool = False) -> None:
-        if size < 1:
-            raise DataError(f"batch_size: expected an int >= 1, received {size}")
         self.table = table
         self.size = size
         self.padded = padded

@@ -80,7 +80,7 @@ class Epochs:
                 state, total = self._train(state, epoch)
                 sums = np.asarray(total)
                 logs = self.objective.read(sums)
-                warned = warned or self._warn_not_finite(sums, epoch, logs)
+                warned = warned or self._warn_not_finite(sums, epoch)
                 self.weights.commit(state)
                 if self.validate is not None:
                     of_validation = self.validate()
@@ -111,14 +111,12 @@ class Epochs:
             self.progress.update(at + 1, read)
         return state, total
 
-    def _warn_not_finite(
-        self, sums: np.ndarray[Any, Any], epoch: int, logs: dict[str, float]
-    ) -> bool:
+    def _warn_not_finite(self, sums: np.ndarray[Any, Any], epoch: int) -> bool:
         batch = self.objective.batches_until_bad(sums)
         if batch is None:
             return False
         warnings.warn(
-            f"the loss is {logs['loss']} since epoch {epoch + 1}, batch {batch + 1} of "
+            f"the loss is not finite since epoch {epoch + 1}, batch {batch + 1} of "
             f"{len(self.batches)}",
             RuntimeWarning,
             stacklevel=5,

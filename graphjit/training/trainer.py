@@ -17,7 +17,6 @@ from graphjit.lower import is_wide, rng_key, x64_scope
 from graphjit.narrow import sequence_of
 from graphjit.ops.base import MixesRows
 from graphjit.passes.mask_rows import can_mask_rows
-from graphjit.printer import bodies_of
 from graphjit.training.batches import Batches
 from graphjit.training.loop import Epochs, score_batches
 from graphjit.training.objective import accumulate
@@ -370,6 +369,8 @@ class Trainer:
         if fixed is not None and given != fixed:
             where = "batch_size"
             expected(DataError, where, f"{fixed}, the model's fixed batch", given)
+        if given < 1:
+            expected(DataError, "batch_size", "an int >= 1", given)
         return given
 
     def _answer(self, logs: dict[str, float], return_dict: bool) -> Any:
@@ -392,11 +393,10 @@ def _fixed_batch(graph: Graph) -> int | None:
 
 
 def _mixes_rows(graph: Graph) -> bool:
-    return any(
-        isinstance(node.op, MixesRows)
-        or any(_mixes_rows(body) for _, body in bodies_of(node.op))
-        for node in graph.nodes
-    )
+    """Whether some row of a result depends on other rows of the batch."""
+    if can_mask_rows(graph) is not None:
+        return True
+    return any(isinstance(node.op, MixesRows) for node in graph.nodes)
 
 
 def _validation(given: Any) -> list[Any]:

