@@ -114,7 +114,7 @@ class Executable:
         if not free or is_wide(graph):
             return self._checked_call
         dtype = np.dtype(type_.dtype) if type_.dtype != "bfloat16" else jnp.bfloat16
-        arrays = (jax.Array, np.ndarray)
+        arrays: Any = (jax.Array, np.ndarray)
         main, checked, count = self._main, self._checked_call, len(graph.outputs)
         rank = type_.rank
 
@@ -122,10 +122,10 @@ class Executable:
             weights = self._weights
             if weights is None or not isinstance(x, arrays) or x.dtype != dtype:
                 return checked(x)
-            shape: tuple[int, ...] = x.shape
+            shape = x.shape
             if len(shape) != rank or shape[1:] != tail:
                 return checked(x)
-            results = main(weights, (), (x,), None)
+            results = main(weights, (), (_unshared(x),), None)
             return results[0] if count == 1 else list(results[:count])
 
         return call
@@ -167,16 +167,14 @@ class Executable:
                 hint="call exe.rebind(variables) first",
             )
         with x64_scope(self.graph):
-            arrays = bind_inputs(self.graph.inputs, x)
-            held = tuple(leaf(state, p.name, "state") for p in self._state)
+            inputs = tuple(map(_unshared, bind_inputs(self.graph.inputs, x)))
+            held = tuple(_unshared(leaf(state, p.name, "state")) for p in self._state)
             key = None
             if self._needs_key:
                 if rng is None:
                     raise DataError("the graph draws random numbers: rng is needed")
                 key = rng_key(rng)
-            return _unpacked(
-                self.graph, self._main(self._weights, held, tuple(arrays), key)
-            )
+            return _unpacked(self.graph, self._main(self._weights, held, inputs, key))
 
     # --- reports --------------------------------------------------------------------
 
@@ -255,6 +253,16 @@ def _positional(
 
     main.__name__ = graph.name or "main"
     return main
+
+
+def _unshared(x: Any) -> Any:
+    """`x`, copied where its owner may write to it while the call is still running.
+
+    JAX on the CPU returns before the work is done and reads aligned NumPy memory in
+    place: filling one buffer again and again would change results already returned.
+    """
+    numpy: Any = np.ndarray
+    return x.copy() if isinstance(x, numpy) else x
 
 
 def _unpacked(graph: Graph, results: Sequence[Any]) -> Flat:

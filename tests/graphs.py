@@ -19,6 +19,8 @@ Signatures:
     `dead=False` the nodes that nobody reads.
 ``random_model(draw, most, dtype, dropout, dead)`` -> `Captured`
     The same inside a composite strategy. `Captured` has graph, cells, layers, names.
+``random_tensors(draw, most, dtype, dropout)`` -> (maker, inputs, outputs)
+    The tensors such a model is captured from; `maker.pool` holds all of them.
 ``with_dead_nodes(rng, graph)`` -> `Graph`
     The graph with nodes that read values inside it and that nobody reads; `rng` is a
     `random.Random`.
@@ -79,6 +81,7 @@ __all__ = [
     "models",
     "random_inputs",
     "random_model",
+    "random_tensors",
     "same_results",
     "variables_for",
     "with_dead_nodes",
@@ -489,14 +492,10 @@ def _outputs(m: Maker) -> list[Tensor]:
     return m.shuffled([last, *others])
 
 
-def random_model(
-    draw: st.DrawFn,
-    most: int = 12,
-    dtype: str = "float64",
-    dropout: bool = True,
-    dead: bool = True,
-) -> Captured:
-    """A random model (see the module's text).
+def random_tensors(
+    draw: st.DrawFn, most: int = 12, dtype: str = "float64", dropout: bool = True
+) -> tuple[Maker, list[Tensor], list[Tensor]]:
+    """Inputs and outputs of a model, and what made them.
 
     One number decides each step: hypothesis leaves steps out when it shrinks, and does
     not spend its examples on equal steps.
@@ -509,7 +508,19 @@ def random_model(
         x = maker.some_tensor()
         maker.one_of(*_steps(rank_of(x), dropout))(maker, x)
     maker.rng.seed(last)
-    captured = capture(inputs, _outputs(maker), "random")
+    return maker, inputs, _outputs(maker)
+
+
+def random_model(
+    draw: st.DrawFn,
+    most: int = 12,
+    dtype: str = "float64",
+    dropout: bool = True,
+    dead: bool = True,
+) -> Captured:
+    """A random model (see the module's text)."""
+    maker, inputs, outputs = random_tensors(draw, most, dtype, dropout)
+    captured = capture(inputs, outputs, "random")
     if dead and maker.chance(40):
         graph = with_dead_nodes(maker.rng, captured.graph)
         captured = replace(captured, graph=graph)

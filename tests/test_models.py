@@ -378,7 +378,7 @@ def test_gradients_of_a_training_step_stay_equal(data_format: str) -> None:
     assert_close(gradients(trained), gradients(made.model.graph))
 
 
-# --- weights that are handed over ---------------------------------------------------
+# --- arrays that are handed over ----------------------------------------------------
 
 
 def test_weights_are_copied_before_the_call_returns() -> None:
@@ -396,3 +396,20 @@ def test_weights_are_copied_before_the_call_returns() -> None:
         exe.rebind({"params": {"dense": {"kernel": weights}}, "state": {}})
         weights[:] = 5
         np.testing.assert_array_equal(exe(ones), 0)
+
+
+def test_a_buffer_may_be_filled_again_at_once() -> None:
+    """JAX reads aligned NumPy memory in place, and returns before it has."""
+    model = models.mlp()
+    model.set_weights(models.lively_weights(model))
+    exe = gj.jit(model)
+    batches = np.random.default_rng(0).normal(size=(10, 512, 64)).astype(np.float32)
+    wanted = [np.asarray(exe(batch)) for batch in batches]
+    buffer = np.empty((512, 64), np.float32)
+    for call in (exe, lambda x: exe.step({}, x).outputs):
+        found: list[Any] = []
+        for batch in batches:
+            buffer[:] = batch
+            found.append(call(buffer))
+        for one, other in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(one, other)

@@ -156,9 +156,13 @@ class Emitter:
                 hint="a shared layer wants the same number of channels at every call",
             )
         name = self._prefix + param.name
-        value = self.builder.param(replace(cell.param, name=name))
+        value = self._bind(replace(cell.param, name=name))
         self.builder.labels[value] = f"%{self.builder.prefix}{name}"
         return value
+
+    def _bind(self, param: Param) -> Value:
+        """The value of a param in the graph this emitter adds to."""
+        return self.builder.param(param)
 
     def finish(self) -> Graph:
         """The fragment; only now do the declared cells become the layer's."""

@@ -106,7 +106,7 @@ class Trainer:
             if part is not None:
                 inputs = self.model.graph.inputs
                 warn_not_finite(part, inputs, self.objective.outputs)
-        size = self._batch_size(batch_size)
+        size = self._batch_size(batch_size, table.rows)
         batches, program = self._batches(table, size)
         if seed is None:
             seed = self._fits
@@ -140,6 +140,7 @@ class Trainer:
     ) -> Any:
         """See `Model.train_on_batch`."""
         table = self._table(x, y, sample_weight, class_weight)
+        self._batch_size(table.rows, table.rows)
         # Nothing is given away here: the old values stay with whoever holds them.
         program = self._program("one step", lambda: jax.jit(self.step))
         state, sums = program(self._current(), Batch(*table))
@@ -162,7 +163,7 @@ class Trainer:
         """See `Model.evaluate`."""
         table = self._table(x, y, sample_weight)
         warn_not_finite(table, self.model.graph.inputs, self.objective.outputs)
-        size = self._batch_size(batch_size)
+        size = self._batch_size(batch_size, table.rows)
         logs = self._evaluated(table, size, progress_of(verbose))
         return self._answer(logs, return_dict)
 
@@ -175,7 +176,8 @@ class Trainer:
     ) -> Any:
         """See `Model.test_on_batch`."""
         table = self._table(x, y, sample_weight)
-        logs = self._evaluated(table, table.rows, Progress())
+        size = self._batch_size(table.rows, table.rows)
+        logs = self._evaluated(table, size, Progress())
         return self._answer(logs, return_dict)
 
     def _validator(self, table: Table, size: int) -> Callable[[], dict[str, float]]:
@@ -318,12 +320,6 @@ class Trainer:
             return Batches(table, size, padded=True), self._program(
                 "masked", lambda: _donating(self.step.masked())
             )
-        fixed = _fixed_batch(graph)
-        if fixed is not None and table.rows % fixed:
-            raise DataError(
-                f"expected a multiple of the model's batch of {fixed} rows, received "
-                f"{table.rows}"
-            )
         return Batches(table, size), self._program(
             "plain", lambda: _donating(self.step)
         )
@@ -362,16 +358,20 @@ class Trainer:
         inputs = self.model.graph.inputs
         return table_of(inputs, self.objective, x, y, sample_weight, class_weight)
 
-    def _batch_size(self, given: int | None) -> int:
+    def _batch_size(self, given: int | None, rows: int) -> int:
         fixed = _fixed_batch(self.step.graph)
-        if given is None:
-            return fixed or 32
-        if fixed is not None and given != fixed:
-            where = "batch_size"
-            expected(DataError, where, f"{fixed}, the model's fixed batch", given)
-        if given < 1:
-            expected(DataError, "batch_size", "an int >= 1", given)
-        return given
+        size = given if given is not None else fixed or 32
+        if fixed is not None and size != fixed:
+            wanted = f"{fixed}, the model's fixed batch"
+            expected(DataError, "batch_size", wanted, size)
+        if fixed is not None and rows % fixed:
+            raise DataError(
+                f"expected a multiple of the model's batch of {fixed} rows, received "
+                f"{rows}"
+            )
+        if size < 1:
+            expected(DataError, "batch_size", "an int >= 1", size)
+        return size
 
     def _answer(self, logs: dict[str, float], return_dict: bool) -> Any:
         if return_dict:

@@ -84,7 +84,7 @@ IMAGE, IMAGE_FIRST = (7, 6, 4), (4, 7, 6)
 def pooling(layer: type[Layer]) -> LayerRow:
     return row(
         layer,
-        case(IMAGE),
+        case(IMAGE, keras={"pool_size": 2}),
         case(IMAGE, pool_size=(3, 2), strides=(2, 1)),
         case(IMAGE, pool_size=(2, 3), strides=2, padding="same"),
         case(IMAGE_FIRST, pool_size=3, strides=(1, 2), padding="same", **FIRST),
