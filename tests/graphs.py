@@ -400,7 +400,8 @@ def concatenate(m: Maker, x: Tensor) -> Tensor | None:
     def off_axis(t: Tensor) -> Any:
         return (*t.shape[:axis], None, *t.shape[axis + 1 :])
 
-    fits = [t for t in m.pool if off_axis(t) == off_axis(x)]
+    alike = [t for t in m.pool if rank_of(t) == rank_of(x)]
+    fits = [t for t in alike if off_axis(t) == off_axis(x)]
     others = [m.one_of(*fits) for _ in range(m.number(1, 2))]
     signed = axis if m.chance(50) else axis - rank_of(x)
     return m.call(m.make(L.Concatenate, signed), x, *others)

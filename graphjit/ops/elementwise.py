@@ -76,7 +76,7 @@ class Relu(UnaryOp):
     def lower(self, x: Array) -> Array:
         below = self.negative_slope * (x - self.threshold)
         if self.threshold == 0.0 and self.negative_slope == 0.0:
-            y = jnp.maximum(x, 0)
+            y = jax.nn.relu(x)  # slope 0 at 0, as in Keras; maximum's is a half
         else:
             y = jnp.where(x >= self.threshold, x, below)
         return y if self.max_value is None else jnp.minimum(y, self.max_value)
@@ -89,7 +89,8 @@ class Elu(UnaryOp):
     alpha: float = 1.0
 
     def lower(self, x: Array) -> Array:
-        return jnp.where(x > 0, x, self.alpha * jnp.expm1(jnp.minimum(x, 0)))
+        # Not minimum(x, 0), whose slope at 0 is a half.
+        return jnp.where(x > 0, x, self.alpha * jnp.expm1(jnp.where(x > 0, 0, x)))
 
 
 @register_op("selu")
@@ -100,7 +101,7 @@ class Selu(UnaryOp):
     scale: ClassVar[float] = 1.0507009873554805
 
     def lower(self, x: Array) -> Array:
-        below = self.alpha * jnp.expm1(jnp.minimum(x, 0))
+        below = self.alpha * jnp.expm1(jnp.where(x > 0, 0, x))
         return self.scale * jnp.where(x > 0, x, below)
 
 

@@ -241,4 +241,8 @@ def penalty_of(graph: Graph, arrays: Mapping[str, Any]) -> Any:
 
 
 def _chosen(arrays: Mapping[str, Any], params: list[Param]) -> dict[str, jax.Array]:
-    return {param.name: jnp.asarray(arrays[param.name]) for param in params}
+    found = {param.name: arrays[param.name] for param in params}
+    return {
+        name: array if isinstance(array, jax.Array) else jnp.asarray(array)
+        for name, array in found.items()
+    }

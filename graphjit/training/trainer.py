@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from graphjit.callbacks import CallbackList, History, checked
 from graphjit.errors import CaptureError, DataError, expected
@@ -193,8 +194,10 @@ class Trainer:
         held: dict[str, Any] = {}
         if exe.graph.updates:
             held = self.model.variables["state"]
-        penalty = self._program("penalty", lambda: jax.jit(self._penalty))
-        added = penalty(self._arrays())
+        added: Any = np.zeros((), self.objective.dtype)
+        if any(param.regularizer is not None for param in self.step.graph.params):
+            penalty = self._program("penalty", lambda: jax.jit(self._penalty))
+            added = penalty(self.model.arrays())
         measure = self._program("score", lambda: jax.jit(self._score, donate_argnums=0))
         count = len(self.objective.outputs)
 
@@ -241,8 +244,7 @@ class Trainer:
         return accumulate(total, sums)
 
     def _penalty(self, arrays: Any) -> Any:
-        zero = jnp.zeros((), self.objective.dtype)
-        return zero + penalty_of(self.step.graph, arrays)
+        return jnp.asarray(penalty_of(self.step.graph, arrays), self.objective.dtype)
 
     def _executable(self) -> Executable:
         """The inference executable; with the graph's losses as outputs, if any.
@@ -283,7 +285,7 @@ class Trainer:
         """The state, with the model's variables if they were written since `commit`."""
         if self._written() == self._version:
             return state
-        return self._scoped(copied)(self.step.with_arrays(state, self._arrays()))
+        return self._scoped(copied)(self.step.with_arrays(state, self.model.arrays()))
 
     def stopped(self) -> bool:
         """Whether a callback asked to stop."""
@@ -291,16 +293,10 @@ class Trainer:
 
     def _current(self) -> TrainState:
         """The state to go on from, with the model's variables as they are now."""
-        arrays = self._arrays()
+        arrays = self.model.arrays()
         if self._state is None:
             return self.step.state_of(arrays)
         return self.step.with_arrays(self._state, arrays)
-
-    def _arrays(self) -> dict[str, Any]:
-        cells = self.model.cells
-        if any(cell.array is None for cell in cells.values()):
-            _ = self.model.variables  # gives every variable its first value
-        return {name: cell.array for name, cell in cells.items()}
 
     def _written(self) -> int:
         return sum(cell.version for cell in self.model.cells.values())

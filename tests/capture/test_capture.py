@@ -18,7 +18,7 @@ import graphjit.layers as L  # noqa: N812
 from graphjit.capture.layer import Layer
 from graphjit.capture.tensor import Tensor
 from graphjit.capture.tracer import Captured, capture, snake_case
-from graphjit.errors import CaptureError, GraphJitError, ShapeError
+from graphjit.errors import CaptureError, GraphJitError, ShapeError, VerifyError
 from graphjit.ir import Ref, Value
 from graphjit.lower import lower
 from tests.graphs import (
@@ -117,6 +117,21 @@ def test_a_model_may_begin_in_the_middle() -> None:
         ("body", "InputLayer"),
         ("head", "Dense"),
         ("/", "Functional"),
+    ]
+
+
+@pytest.mark.xfail(
+    raises=VerifyError,
+    reason="the input and the layer's call have one path in the layer table",
+)
+def test_a_model_may_begin_behind_a_layer_that_it_calls_again() -> None:
+    dense = L.Dense(3, name="d")
+    h = dense(vector())
+    captured = one(h, dense(h))
+    assert [call.cls for call in captured.graph.layers] == [
+        "InputLayer",
+        "Dense",
+        "Functional",
     ]
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import graphjit.layers as L  # noqa: N812
-from graphjit import config
+from graphjit import activations, config
 from graphjit.capture.layer import Layer
 from graphjit.capture.tracer import capture
 from graphjit.errors import CaptureError, ShapeError
 from graphjit.ir import Graph
 from graphjit.passes import ToInference, run
 from tests.conformance.layer_table import (
+    ACTIVATIONS,
     IMAGE,
     LAYER_ROWS,
     LayerCase,
@@ -152,6 +154,17 @@ def test_the_three_bends_of_relu() -> None:
     # max_value from 2 on; x from the threshold on; a line from the threshold below it.
     wanted = [[-1.2, -0.05, 0.4, 1.0, 2.0]]
     np.testing.assert_allclose(applied(layer, x), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_slopes_at_zero_are_those_of_keras(name: str) -> None:
+    """Zeros are common: pads, dead units, the borders of images."""
+    if "softmax" in name:
+        return
+    keras = pytest.importorskip("keras")
+    found = jax.grad(activations.get(name))(0.0)
+    wanted = jax.grad(keras.activations.get(name))(0.0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 def test_a_function_as_activation() -> None:

@@ -11,10 +11,14 @@ import optax
 import pytest
 
 import graphjit as gj
+from graphjit.builder import Builder
 from graphjit.errors import CaptureError, DataError
 from graphjit.lower import lower, x64_scope
+from graphjit.ops.elementwise import Subtract
+from graphjit.ops.reduce import ReduceSum
 from graphjit.training.state import Batch
 from graphjit.training.step import TrainStep, make_train_step
+from graphjit.types import BATCH, TensorType
 from tests.training.statement import Arrays, dense, normal, sgd
 
 L = gj.layers
@@ -170,7 +174,7 @@ def batch(rows: int = 6) -> Batch:
 
 def of_classifier(model: gj.Model, **settings: Any) -> TrainStep:
     return make_train_step(
-        model.graph, "adam", "sparse_categorical_crossentropy", ["accuracy"], **settings
+        model.graph, "sgd", "sparse_categorical_crossentropy", ["accuracy"], **settings
     )
 
 
@@ -233,6 +237,16 @@ def test_what_cannot_be_padded_says_so() -> None:
     step = make_train_step(classifier().graph, "sgd", lambda y, p: p[:, 0])
     text = "a batch cannot be padded: a loss or metric may mix rows"
     with pytest.raises(DataError, match=text):
+        step.masked()
+
+
+def test_rows_that_are_not_the_batchs_cannot_be_masked() -> None:
+    builder = Builder("whole")
+    x = builder.input("x", TensorType((BATCH, 3), "float32"))
+    total = builder(ReduceSum((0,), keepdims=True), x, name="total")
+    builder.output("y", builder(Subtract(), x, total))
+    step = make_train_step(builder.build(), "sgd", "mse")
+    with pytest.raises(DataError, match="a batch cannot be padded: 'total': it mixes"):
         step.masked()
 
 
