@@ -331,7 +331,8 @@ class Model(SubModel, Trained):
         Raises:
             DataError: The data does not fit the inputs.
         """
-        return batched_call(self.executable(), self.graph.inputs, x, batch_size)
+        with x64_scope(self.graph):
+            return batched_call(self.executable(), self.graph.inputs, x, batch_size)
 
     def _call_on_tensors(self, tensors: Sequence[Any]) -> Any:
         wanted = self.graph.inputs

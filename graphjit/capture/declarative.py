@@ -18,7 +18,7 @@ from graphjit.errors import CaptureError, nearest
 __all__ = ["Declarative"]
 
 
-@dataclass_transform(field_specifiers=(arg,))
+@dataclass_transform(eq_default=False, field_specifiers=(arg,))
 class Declarative:
     """Base of classes with declared, converted, frozen arguments."""
 

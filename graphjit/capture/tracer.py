@@ -30,7 +30,7 @@ from graphjit.ir import (
 )
 from graphjit.ops.base import Op, Random, with_fields
 from graphjit.printer import bodies_of
-from graphjit.types import BATCH, TensorType
+from graphjit.types import BATCH
 from graphjit.verify import verify
 
 __all__ = ["ROOT", "Captured", "SubModel", "capture", "snake_case"]
@@ -99,18 +99,34 @@ def capture(inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str) -> C
     if len(set(inputs)) != len(inputs):
         raise CaptureError(f"model {name!r}: an input is given twice")
     calls = _ordered_calls(inputs, outputs, name)
-    layers = list(dict.fromkeys(call.layer for call in calls))
+    starts = _input_layers(inputs, calls)
+    ends = {tensor.call for tensor in inputs}
+    layers: list[Layer] = []
+    for call in calls:
+        if call in ends:
+            layers += [starts[tensor] for tensor in inputs if tensor.call is call]
+        else:
+            layers.append(call.layer)
+    layers = list(dict.fromkeys(layers))
     names = _names(layers)
     tracer = _Tracer(Builder(name))
-    _add_inputs(tracer, inputs, names)
+    for tensor in inputs:
+        _add_input(tracer, tensor, starts[tensor], names[starts[tensor]])
     scopes = {layer: _Scope(names[layer]) for layer in layers}
     for call in calls:
-        if call.outputs[0] not in tracer.values:
+        if call not in ends:
             _inline(tracer, call, scopes[call.layer])
     builder = tracer.builder
     for at, tensor in enumerate(outputs):
+        if tensor not in tracer.values:
+            raise CaptureError(
+                f"model {name!r}: output {tensor!r} comes from the call whose other "
+                "result is an input of the model",
+                hint="make all results of that call inputs",
+            )
         value, mask = tracer.values[tensor]
-        builder.output(_output_name(builder, names[tensor.call.layer], at), value, mask)
+        owner = starts.get(tensor, tensor.call.layer)
+        builder.output(_output_name(builder, names[owner], at), value, mask)
     for param, value in tracer.state.items():
         builder.update(param, value)
     graph = _with_outputs(builder.build(), outputs, tracer)
@@ -280,31 +296,40 @@ def _output_name(builder: Builder, layer: str, position: int) -> str:
 # --- inlining -------------------------------------------------------------------
 
 
-def _add_inputs(
-    tracer: _Tracer, inputs: Sequence[Tensor], names: dict[Layer, str]
-) -> None:
-    builder = tracer.builder
+def _input_layers(
+    inputs: Sequence[Tensor], calls: Sequence[Call]
+) -> dict[Tensor, InputLayer]:
+    """The input layer of every input; a new one where the model begins inside."""
+    ends = {tensor.call for tensor in inputs}
+    called = {call.layer for call in calls if call not in ends}
+    found: dict[Tensor, InputLayer] = {}
     for tensor in inputs:
         layer = tensor.call.layer
-        name = names[layer]
-        if tensor.index:
+        if isinstance(layer, InputLayer):
+            found[tensor] = layer
+            continue
+        name = layer.name
+        if name is not None and tensor.index:
             name = f"{name}_{tensor.index}"
-        value = builder.input(name, tensor.type)
-        mask = None
-        if tensor.mask_type is not None:
-            mask = builder.input(f"{name}/mask", tensor.mask_type)
-        tracer.values[tensor] = (value, mask)
-        tracer.refs[tensor] = Ref(len(builder.layers))
-        builder.layers.append(_input_row(name, layer, tensor.type))
+        if name is not None and layer in called:
+            name = f"{name}_input"
+        shape = [None if dim == BATCH else dim for dim in tensor.type.shape]
+        found[tensor] = InputLayer(batch_shape=shape, dtype=tensor.dtype, name=name)
+    return found
 
 
-def _input_row(name: str, layer: Layer, type_: TensorType) -> LayerCall:
-    if not isinstance(layer, InputLayer):
-        # The model begins at an inner tensor, which is an input to it.
-        shape = [None if dim == BATCH else dim for dim in type_.shape]
-        layer = InputLayer(batch_shape=shape, dtype=type_.dtype)
-    config = {**layer.get_config(), "name": name}
-    return LayerCall(name, name, "InputLayer", Config.freeze(config), types=(type_,))
+def _add_input(tracer: _Tracer, tensor: Tensor, layer: InputLayer, name: str) -> None:
+    builder = tracer.builder
+    value = builder.input(name, tensor.type)
+    mask = None
+    if tensor.mask_type is not None:
+        mask = builder.input(f"{name}/mask", tensor.mask_type)
+    tracer.values[tensor] = (value, mask)
+    tracer.refs[tensor] = Ref(len(builder.layers))
+    config = Config.freeze({**layer.get_config(), "name": name})
+    builder.layers.append(
+        LayerCall(name, name, "InputLayer", config, types=(tensor.type,))
+    )
 
 
 def _inline(tracer: _Tracer, call: Call, scope: _Scope) -> None:

@@ -112,6 +112,8 @@ class Trainer:
         if seed is None:
             seed = self._fits
             self._fits += 1
+        elif seed < 0:
+            expected(CaptureError, "seed", "an int >= 0", seed)
         history = History()
         params = {"epochs": epochs, "steps": len(batches), "verbose": verbose}
         loop = Epochs(
@@ -351,8 +353,11 @@ class Trainer:
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
     ) -> Table:
-        inputs = self.model.graph.inputs
-        return table_of(inputs, self.objective, x, y, sample_weight, class_weight)
+        graph = self.model.graph
+        with x64_scope(graph):
+            return table_of(
+                graph.inputs, self.objective, x, y, sample_weight, class_weight
+            )
 
     def _batch_size(self, given: int | None, rows: int) -> int:
         fixed = _fixed_batch(self.step.graph)

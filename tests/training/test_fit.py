@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -244,6 +245,19 @@ def test_several_inputs_and_outputs() -> None:
     assert weighted["second_loss"] == wanted["second_loss"]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+def test_dtypes(dtype: str) -> None:
+    gj.config.set_floatx(dtype)
+    model = compiled(dropout=0.0)
+    x, y = labelled(10)
+    history = model.fit(jnp.asarray(x), jnp.asarray(y), batch_size=4, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert {array.dtype.name for array in model.arrays().values()} == {dtype}
+    loss = model.evaluate(jnp.asarray(x), y, batch_size=4, verbose=0)[0]
+    p = np.asarray(model.predict(jnp.asarray(x)), np.float64)
+    assert loss == pytest.approx(-np.log(p[np.arange(10), y]).mean(), rel=0.02)
+
+
 def test_a_fixed_batch() -> None:
     x = gj.Input(batch_shape=(4, 5))
     model = gj.Model(x, L.Dense(3)(x))
@@ -450,6 +464,7 @@ def test_nan_in_the_data_is_reported_at_the_start() -> None:
             CaptureError,
             "verbose: expected 0, 1, 2 or 'auto', received 3",
         ),
+        ({"seed": -1}, CaptureError, "seed: expected an int >= 0, received -1"),
         ({"batch_size": 0}, DataError, "batch_size: expected an int >= 1, received 0"),
         (
             {"validation_split": 1.5},
@@ -475,7 +490,10 @@ def test_arguments_refused(given: Any, error: Any, text: str) -> None:
 
 
 def test_a_model_that_is_not_compiled() -> None:
-    text = "fit: the model is not compiled\n  hint: call model.compile(optimizer, loss) first"
+    text = (
+        "fit: the model is not compiled\n"
+        "  hint: call model.compile(optimizer, loss) first"
+    )
     with pytest.raises(CaptureError, match=exactly(text)):
         classifier().fit(*labelled())
 
