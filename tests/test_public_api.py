@@ -29,8 +29,8 @@ GraphJitError CaptureError ShapeError VerifyError PassError FormatError DataErro
 
 LAYERS = """
 Activation Add AveragePooling2D BatchNormalization Concatenate Conv2D Dense
-DepthwiseConv2D Dropout Flatten GlobalAveragePooling2D GlobalMaxPooling2D Input InputLayer
-MaxPooling2D Multiply Permute ReLU Reshape Softmax UpSampling2D ZeroPadding2D
+DepthwiseConv2D Dropout Flatten GlobalAveragePooling2D GlobalMaxPooling2D Input
+InputLayer MaxPooling2D Multiply Permute ReLU Reshape Softmax UpSampling2D ZeroPadding2D
 """.split()
 
 ACTIVATIONS = """

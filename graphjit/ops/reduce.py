@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
 from graphjit.layout import Layout
-from graphjit.ops.base import Array, Op, Permuted, register_op
+from graphjit.ops.base import Array, MixesRows, Op, Permuted, register_op
 from graphjit.types import TensorType
 
 __all__ = ["ReduceMax", "ReduceMean", "ReduceSum", "Softmax"]
@@ -86,8 +86,10 @@ class ReduceSum(ReduceOp):
         return jnp.sum(x, axis=self.axes, keepdims=self.keepdims)
 
 
-class AlongAxis(Op):
+class AlongAxis(Op, MixesRows):
     """An op that normalizes along one axis; the shape stays.
+
+    Along axis 0 it mixes rows and cannot leave any out.
 
     Shapes:
         x: (…)  ->  (…)
@@ -96,6 +98,9 @@ class AlongAxis(Op):
     __slots__ = ()
 
     axis: int
+
+    def masks_rows(self) -> bool:
+        return self.axis != 0
 
     def infer(self, x: TensorType) -> TensorType:
         if not 0 <= self.axis < x.rank:

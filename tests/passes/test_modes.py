@@ -99,6 +99,13 @@ def test_row_masks_go_to_every_op_that_mixes_rows() -> None:
     assert rewritten(MaskRows(), after)[0] is after
 
 
+def test_a_softmax_over_the_rows_takes_no_mask() -> None:
+    x = gj.Input((4,), name="x")
+    over_rows = graph_of(x, gj.layers.Softmax(axis=0, name="s")(x))
+    assert can_mask_rows(over_rows) == "s/softmax"
+    assert can_mask_rows(graph_of(x, gj.layers.Softmax(name="s")(x))) is None
+
+
 def test_row_masks_are_refused_where_an_op_takes_none() -> None:
     x = gj.Input((4,), name="x")
     loss = gj.regularizers.OrthogonalRegularizer()
