@@ -174,7 +174,8 @@ def _check_output(output: Output, types: dict[Value, TensorType]) -> None:
         return
     mask = _defined(types, output.mask, f"mask of output {output.name!r}")
     if mask.dtype != "bool":
-        raise VerifyError(f"mask of output {output.name!r}: expected bool, got {mask}")
+        what = f"mask of output {output.name!r}"
+        raise VerifyError(f"{what}: expected bool, received {mask}")
 
 
 def _check_layers(layers: tuple[LayerCall, ...]) -> None:

@@ -228,7 +228,7 @@ RESULTS: dict[str, tuple[Graph, str]] = {
     ),
     "mask dtype": (
         results(outputs=(Output("y", x, x),)),
-        r"^mask of output 'y': expected bool, got float32\[batch, 3\]$",
+        r"^mask of output 'y': expected bool, received float32\[batch, 3\]$",
     ),
     "update": (
         results(updates=(Update("k", Value("k")),)),

@@ -83,7 +83,8 @@ def _bind(
             message = f"expected {unfit.expected}, received {value!r}"
             raise CaptureError(f"{title}: {name}: {message}") from None
         except CaptureError as error:
-            message = f"{title}: {name}: {error.message}"
+            told = error.message.removeprefix(f"{name}: ")
+            message = f"{title}: {name}: {told}"
             raise CaptureError(
                 message, details=error.details, hint=error.hint
             ) from None

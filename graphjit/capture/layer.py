@@ -120,7 +120,8 @@ class Layer(Declarative, _Record):
     def refuse(self, argument: str, wanted: str, received: object) -> NoReturn:
         """Raise the error for an argument that does not fit."""
         title = layer_name(self)
-        raise CaptureError(f"{title}: {argument}: expected {wanted}, got {received!r}")
+        message = f"{argument}: expected {wanted}, received {received!r}"
+        raise CaptureError(f"{title}: {message}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "trainable":
@@ -205,9 +206,11 @@ class Layer(Declarative, _Record):
 
     def _only_call(self, what: str) -> Call:
         if len(self._calls) != 1:
-            count = "never" if not self._calls else f"{len(self._calls)} times"
+            times = (
+                f"called {len(self._calls)} times" if self._calls else "never called"
+            )
             raise CaptureError(
-                f"{layer_name(self)}: it was called {count}, so it has no one {what}",
+                f"{layer_name(self)}: it was {times}, so it has no one {what}",
                 hint=f"use get_{what}_at(index)" if self._calls else "call it first",
             )
         return self._calls[0]

@@ -79,7 +79,9 @@ class Relu(UnaryOp):
             y = jax.nn.relu(x)  # slope 0 at 0, as in Keras; maximum's is a half
         else:
             y = jnp.where(x >= self.threshold, x, below)
-        return y if self.max_value is None else jnp.minimum(y, self.max_value)
+        if self.max_value is None:
+            return y
+        return jnp.where(y < self.max_value, y, jnp.asarray(self.max_value, y.dtype))
 
 
 @register_op("elu")

@@ -44,6 +44,9 @@ class PoolOp(Op):
         rank = len(self.size)
         if x.rank != rank + 2:
             raise ShapeError(f"expected x of rank {rank + 2}, received rank {x.rank}")
+        padded = rank if isinstance(self.padding, str) else len(self.padding)
+        if len(self.strides) != rank or padded != rank:
+            raise ShapeError(f"size {self.size} wants strides and pads of {rank} axes")
         spatial: list[Dim] = []
         for axis, (window, stride) in enumerate(
             zip(self.size, self.strides, strict=True)

@@ -34,7 +34,8 @@ def output_length(
         ShapeError: Not a single window fits.
     """
     if window < 1 or stride < 1:
-        raise ShapeError(f"expected a window and stride >= 1, got {window}, {stride}")
+        received = f"received {window} and {stride}"
+        raise ShapeError(f"expected a window and a stride >= 1, {received}")
     if padding == "same":
         if isinstance(length, int):
             return -(-length // stride)

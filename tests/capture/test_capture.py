@@ -320,7 +320,7 @@ def test_capture_never_reads_the_list_of_calls(seeds: list[int]) -> None:
 
 def test_input_and_output_of_a_layer() -> None:
     x, dense = vector(), L.Dense(4, name="d")
-    with pytest.raises(CaptureError, match=r"^Dense 'd': it was called never") as e:
+    with pytest.raises(CaptureError, match=r"^Dense 'd': it was never called") as e:
         _ = dense.output
     assert e.value.hint == "call it first"
     y = dense(x)

@@ -121,13 +121,13 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[GraphJitError], str]] = {
     "unknown activation": (
         lambda: L.Dense(3, activation="rellu"),
         CaptureError,
-        "Dense: activation: activation: expected a known name, received 'rellu'\n"
+        "Dense: activation: expected a known name, received 'rellu'\n"
         "  hint: did you mean 'relu'?",
     ),
     "no activation": (
         lambda: L.Dense(3, activation=7),
         CaptureError,
-        "Dense: activation: activation: expected a name or a function, received 7",
+        "Dense: activation: expected a name or a function, received 7",
     ),
     "an activation that changes the shape": (
         lambda: L.Activation(lambda x: x[:, :1])(vector(4)),
@@ -203,7 +203,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[GraphJitError], str]] = {
     "input shape": (
         lambda: L.Input(),
         CaptureError,
-        "InputLayer: shape: expected either shape or batch_shape, got None",
+        "InputLayer: shape: expected either shape or batch_shape, received None",
     ),
     "input dims": (
         lambda: L.Input((0,)),

@@ -61,6 +61,10 @@ class ConvOp(Op, ScalesOutput):
     ) -> TensorType:
         rank = self.rank
         layout = f"N{_SPATIAL[3 - rank :]}C"
+        pads = () if isinstance(self.padding, str) else self.padding
+        if len(self.rates()) != rank or (pads and len(pads) != rank):
+            message = f"strides {self.strides} want dilation and padding of {rank} axes"
+            raise ShapeError(message)
         if x.rank != rank + 2:
             message = (
                 f"expected x of rank {rank + 2} ({layout}), received rank {x.rank}"
@@ -92,10 +96,10 @@ class ConvOp(Op, ScalesOutput):
             zip(taps, self.strides, self.rates(), strict=True)
         ):
             assert isinstance(tap, int)
-            pads = self.padding if isinstance(self.padding, str) else self.padding[axis]
-            window = span(tap, rate)
+            padding = self.padding if isinstance(self.padding, str) else pads[axis]
+            window, length = span(tap, rate), x.shape[axis + 1]
             try:
-                spatial.append(output_length(x.shape[axis + 1], window, stride, pads))
+                spatial.append(output_length(length, window, stride, padding))
             except ShapeError as error:
                 message = f"{error.message} (axis {axis + 1})"
                 few = x.shape[1] in _IMAGE_CHANNELS and axis == 0
