@@ -8,12 +8,12 @@ from os import PathLike
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from graphjit.capture.layer import Cell
 from graphjit.capture.model_config import config_of
 from graphjit.capture.tracer import ROOT, Captured
 from graphjit.errors import CaptureError
+from graphjit.executable import device_copy
 from graphjit.formats import container
 from graphjit.formats.limits import DEFAULT_LIMITS, Limits
 from graphjit.ir import Config, Graph, LayerCall
@@ -91,14 +91,15 @@ def _model(graph: Graph, tensors: Mapping[str, Any]) -> Model:
     """A model of a graph: with its layers, where they can be made again."""
     model = _rebuilt(graph) or _opaque(graph)
     for name, cell in model.cells.items():
-        cell.defer(lambda name=name: _own(graph, tensors[name]))
+        type_ = cell.param.type
+        cell.defer(lambda name=name, t=type_: _own(graph, tensors[name], t.dtype))
     return model
 
 
-def _own(graph: Graph, tensor: Any) -> jax.Array:
+def _own(graph: Graph, tensor: Any, dtype: str) -> jax.Array:
     """A tensor of a file as an array nobody can change."""
     with x64_scope(graph):
-        return jnp.array(tensor, copy=True)
+        return device_copy(tensor, dtype)
 
 
 def _rebuilt(graph: Graph) -> Model | None:
