@@ -161,20 +161,6 @@ class Dense(Layer):
         (x,) = inputs
         emitter.check_least_rank(x, 2)
         channels = emitter.known_dim(x, -1, "the last axis")
-        kernel = emitter.param(
-            "kernel",
-            (channels, self.units),
-            self.kernel_initializer,
-            self.kernel_regularizer,
-            self.kernel_constraint,
-        )
-        bias = None
-        if self.use_bias:
-            bias = emitter.param(
-                "bias",
-                (self.units,),
-                self.bias_initializer,
-                self.bias_regularizer,
-                self.bias_constraint,
-            )
+        kernel = weights.kernel_of(emitter, self, (channels, self.units))
+        bias = weights.bias_of(emitter, self, self.units)
         return self.activation.emit(emitter, emitter(DenseOp(), x, kernel, bias))

@@ -112,22 +112,9 @@ class Conv2D(Layer):
         channels = emitter.known_dim(x, axis, "the channel axis")
         if channels % self.groups:
             self.refuse("groups", f"a divisor of {channels} channels", self.groups)
-        kernel = emitter.param(
-            "kernel",
-            (*self.kernel_size, channels // self.groups, self.filters),
-            self.kernel_initializer,
-            self.kernel_regularizer,
-            self.kernel_constraint,
-        )
-        bias = None
-        if self.use_bias:
-            bias = emitter.param(
-                "bias",
-                (self.filters,),
-                self.bias_initializer,
-                self.bias_regularizer,
-                self.bias_constraint,
-            )
+        shape = (*self.kernel_size, channels // self.groups, self.filters)
+        kernel = weights.kernel_of(emitter, self, shape)
+        bias = weights.bias_of(emitter, self, self.filters)
         op = ConvOp(self.strides, self.padding, _rates(self.dilation_rate), self.groups)
         y = channels_last(
             emitter, x, self.data_format, lambda image: emitter(op, image, kernel, bias)
@@ -201,15 +188,7 @@ class DepthwiseConv2D(Layer):
             self.depthwise_regularizer,
             self.depthwise_constraint,
         )
-        bias = None
-        if self.use_bias:
-            bias = emitter.param(
-                "bias",
-                (filters,),
-                self.bias_initializer,
-                self.bias_regularizer,
-                self.bias_constraint,
-            )
+        bias = weights.bias_of(emitter, self, filters)
         # Grouped by channel, (kh, kw, c, m) and (kh, kw, 1, c * m) lie the same.
         grouped = emitter(Reshape((*self.kernel_size, 1, filters), keep=0), kernel)
         op = ConvOp(self.strides, self.padding, _rates(self.dilation_rate), channels)
