@@ -32,6 +32,7 @@ from graphjit.narrow import sequence_of
 from graphjit.passes.base import Pass
 from graphjit.passes.freeze import Freeze
 from graphjit.passes.pipeline import TRAINING, run
+from graphjit.passes.to_inference import ToInference
 from graphjit.training.methods import Trained
 from graphjit.types import BATCH, Dim, TensorType, unify_shapes
 from graphjit.variables import flatten, nest
@@ -70,6 +71,7 @@ class Model(SubModel, Trained):
         self._outputs = outputs
         self.captured = captured
         self._executable: tuple[int, Executable] | None = None
+        self._inference: Lowered | None = None
         self._training: tuple[tuple[str, ...], Graph, Lowered] | None = None
 
     @classmethod
@@ -223,20 +225,16 @@ class Model(SubModel, Trained):
         by name.
         """
         if not training:
-            return self._inference_fn(variables["params"], variables["state"], x)
+            return self._inference_fn()(variables["params"], variables["state"], x)
         graph, lowered = self._training_fn()
         step = lowered(variables["params"], variables["state"], x, rng)
         penalties = weight_penalties(graph, flatten(variables, graph.params))
         return step._replace(losses={**step.losses, **penalties})
 
-    @property
     def _inference_fn(self) -> Lowered:
-        return lower(self._inference_graph())
-
-    def _inference_graph(self) -> Graph:
-        from graphjit.passes.to_inference import ToInference
-
-        return run(self.graph, (ToInference(),))[0]
+        if self._inference is None:
+            self._inference = lower(run(self.graph, (ToInference(),))[0])
+        return self._inference
 
     def training_graph(self) -> Graph:
         """The graph that `fit` trains: frozen layers frozen, then TRAINING."""

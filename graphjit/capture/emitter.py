@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,9 +21,6 @@ from graphjit.regularizers import Regularizer
 from graphjit.types import Dim, Shape, TensorType, is_floating
 
 __all__ = ["Emitter", "add_call", "call_layer", "input_tensor"]
-
-#: What an activation setting does to a value: emit ops, return the result.
-Activate = Callable[["Emitter", Value], Value]
 
 
 class Emitter:
