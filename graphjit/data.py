@@ -14,7 +14,7 @@ from graphjit.ir import Input
 from graphjit.narrow import mapping_of, sequence_of
 from graphjit.types import TensorType
 
-__all__ = ["as_array", "bind_inputs", "check_shape"]
+__all__ = ["as_array", "batched_call", "bind_inputs", "check_shape", "in_order"]
 
 
 def bind_inputs(inputs: Sequence[Input], x: Any) -> list[Any]:
@@ -53,16 +53,23 @@ def _matched(inputs: Sequence[Input], x: Any) -> list[Any]:
         if missing:
             raise DataError(f"expected inputs {names}, {missing[0]!r} is missing")
         return [given[name] for name in names]
-    items = sequence_of(x)
-    if len(inputs) == 1:
+    wanted = f"expected {len(inputs)} inputs {names} as a list, tuple or dict"
+    return in_order(x, len(inputs), wanted)
+
+
+def in_order(given: Any, count: int, wanted: str) -> list[Any]:
+    """`given` as a list of `count` items; one item may stand for itself.
+
+    Raises:
+        DataError: It has another count; the message begins with `wanted`.
+    """
+    items = sequence_of(given)
+    if count == 1:
         wrapped = items is not None and len(items) == 1 and hasattr(items[0], "shape")
-        return items if wrapped and items is not None else [x]
-    if items is None or len(items) != len(inputs):
-        count = type(x).__name__ if items is None else len(items)
-        raise DataError(
-            f"expected {len(inputs)} inputs {names} as a list, tuple or dict, "
-            f"received {count}"
-        )
+        return items if wrapped and items is not None else [given]
+    if items is None or len(items) != count:
+        received = type(given).__name__ if items is None else len(items)
+        raise DataError(f"{wanted}, received {received}")
     return items
 
 

@@ -18,7 +18,7 @@ from graphjit.ops.base import Op
 from graphjit.ops.elementwise import Cast
 from graphjit.ops.penalty import Penalty
 from graphjit.regularizers import Regularizer
-from graphjit.types import Dim, Shape, TensorType, is_floating
+from graphjit.types import Dim, TensorType, is_floating
 
 __all__ = ["Emitter", "add_call", "call_layer", "input_tensor"]
 
@@ -59,9 +59,6 @@ class Emitter:
 
     def type_of(self, value: Value) -> TensorType:
         return self.builder.type_of(value)
-
-    def shape_of(self, value: Value) -> Shape:
-        return self.builder.type_of(value).shape
 
     def known_dim(self, value: Value, axis: int, what: str) -> int:
         """The dim of `value` at `axis`, which the layer needs as a number."""

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from graphjit import losses
-from graphjit.data import bind_inputs
+from graphjit.data import bind_inputs, in_order
 from graphjit.errors import DataError, expected
 from graphjit.ir import Input
 from graphjit.losses import Loss
-from graphjit.narrow import mapping_of, sequence_of
+from graphjit.narrow import mapping_of
 from graphjit.training.objective import Objective
 from graphjit.types import BATCH, TensorType
 
@@ -150,17 +150,9 @@ def _matched(names: Sequence[str], given: Any, what: str) -> list[Any]:
                 wanted = f"the name of an output ({', '.join(map(repr, names))})"
                 expected(DataError, what, wanted, key, known=names)
         return [by_name.get(name) for name in names]
-    items = sequence_of(given)
-    if len(names) == 1:
-        wrapped = items is not None and len(items) == 1 and hasattr(items[0], "shape")
-        return items if wrapped and items is not None else [given]
-    if items is None or len(items) != len(names):
-        received = type(given).__name__ if items is None else len(items)
-        raise DataError(
-            f"{what}: expected {len(names)} for the outputs {list(names)}, as a list, "
-            f"tuple or dict, received {received}"
-        )
-    return items
+    outputs = f"{len(names)} for the outputs {list(names)}"
+    wanted = f"{what}: expected {outputs}, as a list, tuple or dict"
+    return in_order(given, len(names), wanted)
 
 
 def _numeric(where: str, given: Any) -> Array:
