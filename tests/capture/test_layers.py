@@ -15,11 +15,11 @@ from graphjit.capture.tracer import capture
 from graphjit.errors import CaptureError, ShapeError
 from graphjit.ir import Graph
 from graphjit.passes import ToInference, run
+from tests.conformance.layer_case import LayerCase
 from tests.conformance.layer_table import (
     ACTIVATIONS,
     IMAGE,
     LAYER_ROWS,
-    LayerCase,
     called,
 )
 from tests.graphs import evaluate, random_inputs, variables_for

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -307,3 +307,10 @@ def close(found: Any, wanted: Any, tolerance: float, what: str = "") -> None:
         atol=tolerance * scale,
         err_msg=what,
     )
+
+
+def cases(
+    op: type[Any], attributes: Iterable[dict[str, Any]], *args: Arg | None, **more: Any
+) -> tuple[Case, ...]:
+    """The op with each set of attributes, on the same operands."""
+    return tuple(Case(op(**settings), args, **more) for settings in attributes)

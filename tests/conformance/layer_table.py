@@ -13,62 +13,16 @@ layer of the same name, unless `keras=None` says that Keras has none of that mea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 import graphjit.layers as L  # noqa: N812
 from graphjit.capture.layer import Layer
 from graphjit.capture.tracer import Captured, capture
+from tests.conformance.layer_case import FIRST, LayerRow, Shape, case, row
 
 #: Names in `graphjit.layers` that are called on nothing.
 NOT_LAYERS = frozenset({"Input", "InputLayer", "Layer"})
-
-Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class LayerCase:
-    """Settings of a layer, and what it is called on.
-
-    Attributes:
-        settings: Keyword arguments.
-        inputs: Shapes without the batch; several make a list.
-        keras: Keras's keyword arguments where they differ; None: no such layer there.
-        random: Whether training draws random numbers.
-    """
-
-    settings: dict[str, Any]
-    inputs: tuple[Shape, ...]
-    keras: dict[str, Any] | None
-    random: bool = False
-
-    def __str__(self) -> str:
-        settings = ",".join(f"{k}={v}" for k, v in self.settings.items())
-        shapes = ",".join("x".join(map(str, shape)) for shape in self.inputs)
-        return f"({settings})[{shapes}]".replace(" ", "")
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    layer: type[Layer]
-    cases: tuple[LayerCase, ...]
-
-
-def case(
-    *inputs: Shape,
-    keras: dict[str, Any] | None = {},  # noqa: B006 (never written to)
-    random: bool = False,
-    **settings: Any,
-) -> LayerCase:
-    merged = None if keras is None else {**settings, **keras}
-    return LayerCase(settings, inputs, merged, random)
-
-
-def row(layer: type[Layer], *cases: LayerCase) -> LayerRow:
-    return LayerRow(layer, cases)
-
 
 # fmt: off
 ACTIVATIONS = (
@@ -77,7 +31,6 @@ ACTIVATIONS = (
     "softmax", "log_softmax",
 )
 # fmt: on
-FIRST = {"data_format": "channels_first"}
 IMAGE, IMAGE_FIRST = (7, 6, 4), (4, 7, 6)
 
 

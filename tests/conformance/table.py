@@ -12,7 +12,7 @@ Most elementwise rows have the same shapes, so that JAX compiles them once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -42,6 +42,7 @@ from tests.conformance.case import (
     Layouts,
     Row,
     above_zero,
+    cases,
     ints,
     row_mask,
     w,
@@ -50,13 +51,6 @@ from tests.conformance.case import (
 )
 
 ALL, SOME = Layouts.ALL, Layouts.SOME
-
-
-def cases(
-    op: type[Any], attributes: Iterable[dict[str, Any]], *args: Arg | None, **more: Any
-) -> tuple[Case, ...]:
-    """The op with each set of attributes, on the same operands."""
-    return tuple(Case(op(**settings), args, **more) for settings in attributes)
 
 
 def unary(

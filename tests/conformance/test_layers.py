@@ -13,11 +13,11 @@ import graphjit.layers as L  # noqa: N812
 from graphjit.capture.layer import Layer
 from graphjit.ir import Graph
 from graphjit.lower import lower
+from tests.conformance.layer_case import LayerCase
 from tests.conformance.layer_table import (
     EACH_LAYER_CASE,
     IMAGE,
     LAYER_ROWS,
-    LayerCase,
     called,
 )
 from tests.graphs import evaluate, random_inputs, variables_for

@@ -1,0 +1,1 @@
+"""Rows of the table of layers: a file for each family."""

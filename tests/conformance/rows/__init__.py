@@ -1,0 +1,1 @@
+"""Rows of the table of ops: a file for each family."""

@@ -1,0 +1,1 @@
+"""Steps of random models: a file for each family of layers."""
