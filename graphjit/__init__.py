@@ -9,6 +9,7 @@
 
 from graphjit import (
     activations,
+    backend,
     callbacks,
     config,
     constraints,
@@ -32,6 +33,7 @@ from graphjit.model import Model, jit
 # No layer uses `scan` yet; importing it enters it into the table of ops.
 from graphjit.ops import scan as _scan  # noqa: F401 # pyright: ignore[reportUnusedImport]
 from graphjit.saving import from_bytes, load, to_bytes
+from graphjit.sequential import Sequential
 from graphjit.verify import verify
 
 __version__ = "0.1.0"
@@ -42,7 +44,9 @@ __all__ = [
     "Input",
     "Limits",
     "Model",
+    "Sequential",
     "activations",
+    "backend",
     "callbacks",
     "config",
     "constraints",

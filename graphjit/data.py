@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-from graphjit.errors import DataError, nearest
+from graphjit.errors import DataError, expected, nearest
 from graphjit.ir import Input
 from graphjit.narrow import mapping_of, sequence_of
-from graphjit.types import TensorType
+from graphjit.types import BATCH, TensorType
 
-__all__ = ["as_array", "batched_call", "bind_inputs", "check_shape", "in_order"]
+__all__ = [
+    "as_array",
+    "batched_call",
+    "bind_inputs",
+    "check_shape",
+    "free_batch",
+    "in_order",
+    "rows_per_call",
+]
+
+_NO_IDS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType({})
 
 
-def bind_inputs(inputs: Sequence[Input], x: Any) -> list[Any]:
+def bind_inputs(
+    inputs: Sequence[Input], x: Any, ids: Mapping[str, tuple[int, int]] = _NO_IDS
+) -> list[Any]:
     """One array per input, in input order, checked and cast.
 
     Args:
         inputs: The graph's inputs.
         x: An array for one input; a list or tuple in input order or a dict by name
             for several.
+        ids: For inputs that hold ids, by name: the lowest, and one past the highest.
 
     Raises:
-        DataError: A wrong count, name, shape, or data that is not numeric.
+        DataError: A wrong count, name, shape, data that is not numeric, or an id out
+            of range.
     """
-    arrays = [
-        as_array(entry.name, given, entry.type)
-        for entry, given in zip(inputs, _matched(inputs, x), strict=True)
-    ]
+    arrays: list[Any] = []
+    for entry, given in zip(inputs, _matched(inputs, x), strict=True):
+        if entry.name in ids:
+            check_ids(entry.name, given, ids[entry.name])
+        arrays.append(as_array(entry.name, given, entry.type))
     symbols: dict[str, tuple[int, str]] = {}
     for entry, array in zip(inputs, arrays, strict=True):
         check_shape(entry.name, entry.type, array.shape, symbols)
@@ -95,6 +113,28 @@ def as_array(name: str, given: Any, type_: TensorType) -> Any:
     return array.astype(type_.dtype)
 
 
+def check_ids(name: str, given: Any, ids: tuple[int, int]) -> None:
+    """Refuse ids out of range, before any cast; inside a trace nothing is known.
+
+    Raises:
+        DataError: Names the input, the range, an id, and where it stands.
+    """
+    if isinstance(given, Tracer):
+        return
+    array = np.asarray(given)
+    if array.dtype.kind not in "iufb":
+        return  # `as_array` says what is wrong with it
+    with np.errstate(invalid="ignore"):
+        wrong = ~((np.trunc(array) >= ids[0]) & (np.trunc(array) < ids[1]))
+    if wrong.any():
+        at = tuple(int(index) for index in np.argwhere(wrong)[0])
+        raise DataError(
+            f"input {name!r}: expected ids from {ids[0]} to {ids[1] - 1}, received "
+            f"{array[at]} at {list(at)}",
+            hint="an Embedding's input_dim is one more than the highest id",
+        )
+
+
 def check_shape(
     name: str,
     type_: TensorType,
@@ -126,22 +166,55 @@ def check_shape(
             )
 
 
-def batched_call(call: Any, inputs: Sequence[Input], x: Any, batch_size: int) -> Any:
+def free_batch(type_: TensorType) -> TensorType:
+    """The type for all rows together, where the model has a fixed batch."""
+    return type_.with_shape((BATCH, *type_.shape[1:]))
+
+
+def rows_per_call(inputs: Sequence[Input], batch_size: int | None, rows: int) -> int:
+    """The batch size: the one asked for, the model's fixed one, or 32.
+
+    Raises:
+        DataError: The model has a fixed batch, and another size is asked for or the
+            rows do not divide by it; or the size is no count.
+    """
+    firsts = [entry.type.shape[0] for entry in inputs if entry.type.shape]
+    fixed = next((dim for dim in firsts if isinstance(dim, int)), None)
+    size = batch_size if batch_size is not None else fixed or 32
+    if fixed is not None and size != fixed:
+        expected(DataError, "batch_size", f"{fixed}, the model's fixed batch", size)
+    if fixed is not None and rows % fixed:
+        raise DataError(
+            f"expected a multiple of the model's batch of {fixed} rows, received {rows}"
+        )
+    if size < 1:
+        expected(DataError, "batch_size", "an int >= 1", size)
+    return size
+
+
+def batched_call(
+    call: Any,
+    inputs: Sequence[Input],
+    x: Any,
+    batch_size: int | None = None,
+    ids: Mapping[str, tuple[int, int]] = _NO_IDS,
+) -> Any:
     """`call` on slices of `x`, the results joined, as NumPy arrays.
 
     Args:
         call: From a list of arrays to an array or a list of arrays.
         inputs: The graph's inputs, for checking.
         x: All the data.
-        batch_size: Rows per call; the last call may have fewer.
+        batch_size: Rows per call; the last call may have fewer. None: the model's
+            fixed batch, or 32.
+        ids: As for `bind_inputs`.
     """
-    if batch_size < 1:
-        raise DataError(f"batch_size: expected an int >= 1, received {batch_size}")
-    arrays = bind_inputs(inputs, x)
+    arrays = bind_inputs([replace(e, type=free_batch(e.type)) for e in inputs], x, ids)
     rows = arrays[0].shape[0]
+    size = rows_per_call(inputs, batch_size, rows)
     parts: list[list[Any]] = []
-    for start in range(0, max(rows, 1), batch_size):
-        batch = [array[start : start + batch_size] for array in arrays]
+    for start in range(0, max(rows, 1), size):
+        batch = [array[start : start + size] for array in arrays]
         results = call(batch if len(batch) > 1 else batch[0])
         parts.append(sequence_of(results) or [results])
     joined = [

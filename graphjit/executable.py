@@ -13,7 +13,7 @@ import numpy as np
 from graphjit.cost import Cost, cost_of
 from graphjit.data import bind_inputs
 from graphjit.errors import DataError
-from graphjit.host_random import numpy_dtype
+from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph, Param
 from graphjit.lower import (
     Flat,
@@ -29,9 +29,9 @@ from graphjit.passes.base import Pass, PassLog
 from graphjit.passes.pipeline import INFERENCE, current_platform, run
 from graphjit.passes.prologue import split_prologue
 from graphjit.types import BATCH
-from graphjit.variables import flatten, leaf, nest
+from graphjit.variables import device_copy, flatten, leaf, nest
 
-__all__ = ["Executable", "compile_graph", "device_copy"]
+__all__ = ["Executable", "compile_graph"]
 
 
 class Executable:
@@ -45,6 +45,7 @@ class Executable:
         prologue: The graph that packs the weights.
         log: What each pass did and refused.
         target: The platform it was compiled for.
+        ids: Which inputs hold ids, and in which range.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Executable:
         self._direct = [p for p in self.graph.params if p.name not in updated | packed]
         self._weights: tuple[jax.Array, ...] | None = None
         self._needs_key = uses_rng(self.graph)
+        self.ids = id_ranges(source)
         self._pack: Callable[..., tuple[Any, ...]] = jax.jit(self._run_prologue)
         self._main: Callable[..., tuple[jax.Array, ...]] = jax.jit(
             _positional(self.graph, updated, packed)
@@ -106,7 +108,7 @@ class Executable:
     def _fast_call(self) -> Callable[[Any], Any]:
         """`__call__` with as little Python as can be when data fits at once."""
         graph = self.graph
-        if len(graph.inputs) != 1 or graph.updates or self._needs_key:
+        if len(graph.inputs) != 1 or graph.updates or self._needs_key or self.ids:
             return self._checked_call
         type_ = graph.inputs[0].type
         tail = type_.shape[1:]
@@ -171,7 +173,7 @@ class Executable:
                 hint="call exe.rebind(variables) first",
             )
         with x64_scope(self.graph):
-            inputs = tuple(map(_unshared, bind_inputs(self.graph.inputs, x)))
+            inputs = tuple(map(_unshared, bind_inputs(self.graph.inputs, x, self.ids)))
             held = tuple(_unshared(leaf(state, p.name, "state")) for p in self._state)
             key = None
             if self._needs_key:
@@ -293,13 +295,3 @@ def _owned(param: Param, given: Any) -> jax.Array:
     if isinstance(given, jax.Array):
         return given.astype(param.type.dtype)
     return device_copy(given, param.type.dtype)
-
-
-def device_copy(given: Any, dtype: str) -> jax.Array:
-    """`given` on the device, copied before this returns.
-
-    `jnp.array(given, copy=True)` copies a large array later (JAX 0.10), so a caller
-    who goes on writing to it would change the weights; and it compiles a program for
-    every shape. `device_put` may keep the memory it is given: here nobody else has it.
-    """
-    return jax.device_put(np.array(given, dtype=numpy_dtype(dtype), copy=True))

@@ -121,7 +121,11 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A weight ("params") or a piece of state ("state"), named ``layer/slot``."""
+    """A weight ("params") or a piece of state ("state"), named ``layer/slot``.
+
+    Recurrent state is what a stateful layer carries from batch to batch: it can be
+    reset to its first value, and it is not among a model's weights.
+    """
 
     name: str
     type: TensorType
@@ -130,6 +134,7 @@ class Param:
     constraint: Constraint | None = None
     collection: str = "params"
     trainable: bool = True
+    recurrent: bool = False
 
     @property
     def value(self) -> Value:
@@ -224,6 +229,8 @@ class LayerCall:
         results: For a nested model, which inner tensors are its outputs.
         types: The types of its outputs.
         params: Names of the params the layer owns, in `get_weights` order.
+        arguments: What the call was given beside its inputs; ``{"tensor": i}`` stands
+            for ``inputs[i]``.
     """
 
     path: str
@@ -236,6 +243,7 @@ class LayerCall:
     results: tuple[Ref, ...] = ()
     types: tuple[TensorType, ...] = ()
     params: tuple[str, ...] = ()
+    arguments: Config = Config()
 
 
 @dataclass(frozen=True, slots=True)

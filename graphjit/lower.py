@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from graphjit.data import bind_inputs
 from graphjit.errors import DataError
+from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph, Node, Value
 from graphjit.narrow import sequence_of
 from graphjit.ops.base import Array, Op, Random
@@ -93,6 +94,7 @@ def lower(graph: Graph) -> Lowered:
     """
     flat = lower_flat(graph)
     entries = graph.params
+    ids = id_ranges(graph)
 
     def lowered(
         params: Mapping[str, Any],
@@ -102,7 +104,7 @@ def lower(graph: Graph) -> Lowered:
     ) -> Step:
         with x64_scope(graph):
             variables = flatten({"params": params, "state": state}, entries)
-            arrays = bind_inputs(graph.inputs, x)
+            arrays = bind_inputs(graph.inputs, x, ids)
             key = None if rng is None else rng_key(rng)
             result = flat([variables[p.name] for p in entries], arrays, key)
             new_state = {p.name: variables[p.name] for p in entries if p.is_state}

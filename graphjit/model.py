@@ -7,26 +7,35 @@ Keras user expects.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from graphjit.builder import retyped
-from graphjit.capture.emitter import add_call
+from graphjit.capture.call_arguments import Given
+from graphjit.capture.calling import add_call
+from graphjit.capture.cell import (
+    Cell,
+    as_variable,
+    first_value,
+    read_weights,
+    size_of,
+    write_weights,
+)
 from graphjit.capture.input_layer import InputLayer
-from graphjit.capture.layer import Cell, Layer, layer_name
-from graphjit.capture.model_config import call_layers, config_of
+from graphjit.capture.layer import LAYERS, Layer, layer_name
+from graphjit.capture.model_config import config_of
+from graphjit.capture.rebuild import call_layers
+from graphjit.capture.replay import masked_graph
 from graphjit.capture.tensor import Tensor
 from graphjit.capture.tracer import Captured, SubModel, capture
 from graphjit.data import batched_call
-from graphjit.errors import CaptureError, DataError, ShapeError, expected
-from graphjit.executable import Executable, compile_graph, device_copy
-from graphjit.ir import Graph, Param
+from graphjit.errors import CaptureError, ShapeError, expected
+from graphjit.executable import Executable, compile_graph
+from graphjit.ir import Graph
 from graphjit.lower import Lowered, Step, lower, x64_scope
 from graphjit.narrow import sequence_of
 from graphjit.passes.base import Pass
@@ -35,11 +44,12 @@ from graphjit.passes.pipeline import TRAINING, run
 from graphjit.passes.to_inference import ToInference
 from graphjit.training.methods import Trained
 from graphjit.types import BATCH, Dim, TensorType, unify_shapes
-from graphjit.variables import flatten, nest
+from graphjit.variables import flatten, leaf, nest
 
 __all__ = ["Model", "jit"]
 
 
+@LAYERS.register("Functional", "Model")
 class Model(SubModel, Trained):
     """A model from input tensors to output tensors.
 
@@ -62,14 +72,20 @@ class Model(SubModel, Trained):
         super().__init__(name=name)
         given: list[Tensor] = sequence_of(inputs) or [inputs]
         made: list[Tensor] = sequence_of(outputs) or [outputs]
-        self._assemble(given, made, capture(given, made, name or "model"))
+        self._assemble(given, made, None)
+        self._captured = self._capture()
 
     def _assemble(
-        self, inputs: list[Tensor], outputs: list[Tensor], captured: Captured
+        self, inputs: list[Tensor], outputs: list[Tensor], captured: Captured | None
     ) -> None:
         self._inputs = inputs
         self._outputs = outputs
-        self.captured = captured
+        self._forget()
+        self._captured = captured
+
+    def _forget(self) -> None:
+        """Nothing is captured, lowered or compiled yet."""
+        self._captured: Captured | None = None
         self._executable: tuple[int, Executable] | None = None
         self._inference: Lowered | None = None
         self._training: tuple[tuple[str, ...], Graph, Lowered] | None = None
@@ -85,7 +101,7 @@ class Model(SubModel, Trained):
         model = cls.__new__(cls)
         Layer.__init__(model, name=graph.name)
         model._assemble(inputs, [], captured)
-        model._outputs = add_call(model, inputs, graph)
+        model._outputs = add_call(model, Given(tuple(inputs), len(inputs)), graph)
         return model
 
     @classmethod
@@ -95,7 +111,7 @@ class Model(SubModel, Trained):
         Raises:
             CaptureError: A layer class is not known, or the configuration is broken.
         """
-        model = cls(*call_layers(config, cls))
+        model = cls(*call_layers(config))
         model.trainable = bool(config.get("trainable", True))
         return model
 
@@ -104,6 +120,17 @@ class Model(SubModel, Trained):
         return config_of(self.graph)
 
     # --- structure ------------------------------------------------------------------
+
+    @property
+    def captured(self) -> Captured:
+        """What the model is made of."""
+        if self._captured is None:
+            self._captured = self._capture()
+        return self._captured
+
+    def _capture(self) -> Captured:
+        name = self.name or self.default_name()
+        return capture(self._inputs, self._outputs, name, self.written_class)
 
     @property
     def graph(self) -> Graph:
@@ -130,11 +157,11 @@ class Model(SubModel, Trained):
 
     @property
     def input(self) -> Any:
-        return _one_or_list(self._inputs)
+        return _one_or_list(self.inputs)
 
     @property
     def output(self) -> Any:
-        return _one_or_list(self._outputs)
+        return _one_or_list(self.outputs)
 
     @property
     def input_names(self) -> list[str]:
@@ -147,12 +174,12 @@ class Model(SubModel, Trained):
     @property
     def input_shape(self) -> Any:
         """The shape of the input, or a list; None for free dims."""
-        return _one_or_list([tensor.shape for tensor in self._inputs])
+        return _one_or_list([tensor.shape for tensor in self.inputs])
 
     @property
     def output_shape(self) -> Any:
         """The shape of the output, or a list; None for free dims."""
-        return _one_or_list([tensor.shape for tensor in self._outputs])
+        return _one_or_list([tensor.shape for tensor in self.outputs])
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer called `name`, or the one at `index`."""
@@ -160,17 +187,18 @@ class Model(SubModel, Trained):
         if (name is None) == (index is None):
             raise CaptureError("get_layer: expected either a name or an index")
         if index is not None:
-            if not -len(names) <= index < len(names):
-                wanted = f"an index below {len(names)}"
+            layers = self.layers
+            if not -len(layers) <= index < len(layers):
+                wanted = f"an index below {len(layers)}"
                 expected(CaptureError, "get_layer", wanted, index)
-            return self.captured.layers[index]
+            return layers[index]
         if name not in names:
             expected(CaptureError, "get_layer", "a layer's name", name, known=names)
         return self.captured.layers[names.index(name)]
 
     def count_params(self) -> int:
         """How many numbers the variables hold."""
-        return sum(math.prod(_shape(param)) for param in self.graph.params)
+        return sum(size_of(p) for p in self.graph.params if not p.recurrent)
 
     def summary(
         self,
@@ -192,7 +220,7 @@ class Model(SubModel, Trained):
         on the seed and its name alone.
         """
         with x64_scope(self.graph):
-            arrays = {p.name: _drawn(p, seed) for p in self.graph.params}
+            arrays = {p.name: first_value(p, seed) for p in self.graph.params}
         return self._nested(arrays)
 
     def apply(
@@ -274,7 +302,7 @@ class Model(SubModel, Trained):
     def write(self, flat: Mapping[str, Any]) -> None:
         """Copy arrays, by param name, into the cells: all of them or none."""
         with x64_scope(self.graph):
-            checked = {p.name: _checked(p, flat[p.name]) for p in self.graph.params}
+            checked = {p.name: as_variable(p, flat[p.name]) for p in self.graph.params}
         for name, array in checked.items():
             self.cells[name].write(array)
 
@@ -283,12 +311,12 @@ class Model(SubModel, Trained):
         empty = [p for p in self.graph.params if self.cells[p.name].is_empty]
         with x64_scope(self.graph):
             for param in empty:
-                self.cells[param.name].write(_drawn(param, 0))
+                self.cells[param.name].write(first_value(param, 0))
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """Copies of all variables, layer by layer."""
+        """Copies of all weights, layer by layer."""
         self._fill()
-        return [np.array(self.cells[p.name].array) for p in self.graph.params]
+        return read_weights(self.cells, "")
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Copy arrays into the variables, in the order of `get_weights`.
@@ -296,17 +324,21 @@ class Model(SubModel, Trained):
         Raises:
             DataError: The count or a shape differs; nothing is changed then.
         """
-        params = self.graph.params
-        if len(weights) != len(params):
-            raise DataError(
-                f"set_weights: expected {len(params)} arrays, received {len(weights)}"
-            )
-        self.write({p.name: w for p, w in zip(params, weights, strict=True)})
+        self._fill()
+        write_weights(self.cells, weights, "set_weights")
+
+    def reset_states(self) -> None:
+        """Put the state of stateful layers back to its first values."""
+        for cell in self.cells.values():
+            if cell.param.recurrent:
+                cell.clear()
 
     def executable(self) -> Executable:
         """The inference executable, bound to the current variables."""
         self._fill()
-        version = sum(cell.version for cell in self.cells.values())
+        # Recurrent state is handed over at every call: it needs no new binding.
+        cells = self.cells.values()
+        version = sum(cell.version for cell in cells if not cell.param.recurrent)
         if self._executable is None:
             exe = compile_graph(self.graph).rebind(self.variables)
         elif self._executable[0] != version:
@@ -316,40 +348,66 @@ class Model(SubModel, Trained):
         self._executable = (version, exe)
         return exe
 
-    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
-        """On tensors: the model as a layer. On arrays: its outputs for them."""
+    def build_on(self, x: Any) -> None:
+        """Get ready for data; a model that knows its inputs is."""
+
+    def __call__(self, inputs: Any, *more: Any, **kwargs: Any) -> Any:
+        """On tensors: the model as a layer. On arrays: its outputs for them.
+
+        A stateful model goes on from the state it has, and keeps the new one.
+        """
         items = sequence_of(inputs) or [inputs]
         if any(isinstance(item, Tensor) for item in items):
-            return self._call_on_tensors(items)
-        return self.executable()(inputs)
+            return super().__call__(inputs, *more, **kwargs)
+        if more or kwargs:
+            raise CaptureError(
+                f"{layer_name(self)}: on arrays it takes one argument: an array, or a "
+                "list, tuple or dict of them",
+                hint="model.apply(variables, x, training=…, rng=…) runs it in training",
+            )
+        self.build_on(inputs)
+        exe = self.executable()
+        return self.advance(exe, inputs).outputs if exe.graph.updates else exe(inputs)
 
-    def predict(self, x: Any, batch_size: int = 32) -> Any:
+    def advance(self, exe: Executable, x: Any) -> Step:
+        """Run an executable of this model; what it updates is written back."""
+        held: dict[str, Any] = self.variables["state"] if exe.graph.updates else {}
+        step = exe.step(held, x)
+        for update in exe.graph.updates:
+            self.cells[update.param].write(leaf(step.state, update.param, "state"))
+        return step
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> Any:
         """The outputs for `x` as NumPy arrays, computed batch by batch.
+
+        Args:
+            x: As for `__call__`.
+            batch_size: Rows per call; None for 32, or the model's fixed batch.
+            verbose: Accepted, as Keras has it; nothing is printed.
 
         Raises:
             DataError: The data does not fit the inputs.
         """
+        del verbose
+        self.build_on(x)
         with x64_scope(self.graph):
-            return batched_call(self.executable(), self.graph.inputs, x, batch_size)
+            exe = self.executable()
 
-    def _call_on_tensors(self, tensors: Sequence[Any]) -> Any:
-        wanted = self.graph.inputs
+            def call(batch: Any) -> Any:
+                return self.advance(exe, batch).outputs
+
+            run_batch = call if exe.graph.updates else exe
+            return batched_call(run_batch, self.graph.inputs, x, batch_size, exe.ids)
+
+    def fragment(self, given: Given) -> Graph:
+        """The model's graph for the types and masks of the tensors it is called on."""
+        tensors, wanted = given.inputs, self.graph.inputs
         if len(tensors) != len(wanted):
             raise CaptureError(
                 f"{layer_name(self)}: expected {len(wanted)} tensors, received "
                 f"{len(tensors)}"
             )
         for entry, tensor in zip(wanted, tensors, strict=True):
-            if not isinstance(tensor, Tensor):
-                raise CaptureError(
-                    f"{layer_name(self)}: expected tensors, received "
-                    f"{type(tensor).__name__}"
-                )
-            if tensor.mask_type is not None:
-                raise CaptureError(
-                    f"{layer_name(self)}: input {entry.name!r} has a mask, and the "
-                    "model was built without one"
-                )
             try:
                 unify_shapes(entry.type.shape, tensor.type.shape)
             except ShapeError as error:
@@ -357,9 +415,14 @@ class Model(SubModel, Trained):
                     f"{layer_name(self)}: input {entry.name!r}: expected "
                     f"{entry.type}, received {tensor.type}: {error.message}"
                 ) from None
-        types = [tensor.type for tensor in tensors]
-        outputs = add_call(self, tensors, retyped(self.graph, types))
-        return _one_or_list(outputs)
+        if any(tensor.mask_type is not None for tensor in tensors):
+            if not self.captured.layers:
+                raise CaptureError(
+                    f"{layer_name(self)}: its input has a mask, but the model has no "
+                    "layers that could say what becomes of it"
+                )
+            return masked_graph(self, self.inputs, self.outputs, tensors)
+        return retyped(self.graph, [tensor.type for tensor in tensors])
 
     def arrays(self) -> dict[str, Any]:
         """The variables the model carries, flat by param name."""
@@ -421,42 +484,6 @@ def _dims(type_: TensorType) -> tuple[Dim, ...]:
 
 def _covers(paths: Sequence[str], name: str) -> bool:
     return any(name == path or name.startswith(f"{path}/") for path in paths)
-
-
-def _shape(param: Param) -> tuple[int, ...]:
-    return tuple(dim for dim in param.type.shape if isinstance(dim, int))
-
-
-def _drawn(param: Param, seed: int) -> jax.Array:
-    """The first value of a param."""
-    if param.initializer is None:
-        raise CaptureError(f"param {param.name!r} has no initializer")
-    drawn = param.initializer.draw(_shape(param), param.type.dtype, seed, param.name)
-    # Not `jnp.asarray`, which compiles a program for every shape.
-    return jax.device_put(drawn)
-
-
-def _checked(param: Param, given: Any) -> jax.Array:
-    """A copy of `given` as the param's type.
-
-    Raises:
-        DataError: Its shape is another, or it is not numeric.
-    """
-    array = given if isinstance(given, jax.Array) else np.asarray(given)
-    if tuple(array.shape) != param.type.shape:
-        raise DataError(
-            f"variable {param.name!r}: expected shape {param.type.shape}, received "
-            f"{tuple(array.shape)}"
-        )
-    if isinstance(array, jax.Array) and array.dtype.name == param.type.dtype:
-        return array  # what training writes after every epoch: no dispatch
-    if not jnp.issubdtype(array.dtype, jnp.number) and array.dtype != np.bool_:
-        raise DataError(
-            f"variable {param.name!r}: expected numbers, received {array.dtype}"
-        )
-    if isinstance(array, jax.Array):
-        return array.astype(param.type.dtype)
-    return device_copy(array, param.type.dtype)
 
 
 def _one_or_list(items: Sequence[Any]) -> Any:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
-from typing import Any
+from typing import Any, cast
 
 import jax
 
-from graphjit.capture.layer import Cell
+from graphjit.capture.cell import Cell
+from graphjit.capture.layer import LAYERS
 from graphjit.capture.model_config import config_of
 from graphjit.capture.tracer import ROOT, Captured
 from graphjit.errors import CaptureError
-from graphjit.executable import device_copy
 from graphjit.formats import container
 from graphjit.formats.limits import DEFAULT_LIMITS, Limits
 from graphjit.ir import Config, Graph, LayerCall
 from graphjit.lower import x64_scope
 from graphjit.model import Model
+from graphjit.variables import device_copy
 
 __all__ = ["from_bytes", "load", "save", "to_bytes"]
 
@@ -81,7 +82,7 @@ def saved_graph(model: Model) -> Graph:
 
 def _flags(model: Model, scope: str) -> Iterator[tuple[str, bool]]:
     """The `trainable` of every layer by its path."""
-    for name, layer in zip(model.captured.names, model.layers, strict=True):
+    for name, layer in zip(model.captured.names, model.captured.layers, strict=True):
         yield f"{scope}{name}", layer.trainable
         if isinstance(layer, Model):
             yield from _flags(layer, f"{scope}{name}/")
@@ -105,9 +106,10 @@ def _own(graph: Graph, tensor: Any, dtype: str) -> jax.Array:
 def _rebuilt(graph: Graph) -> Model | None:
     """The model its layer table describes, if that captures to the very same graph."""
     try:
-        model = Model.from_config(config_of(graph))
+        made = LAYERS.get(graph.layers[-1].cls).from_config(config_of(graph))
     except CaptureError:
         return None
+    model = cast("Model", made)
     return model if saved_graph(model) == graph else None
 
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from graphjit.errors import DataError, nearest
+from graphjit.host_random import numpy_dtype
 from graphjit.ir import Param
 from graphjit.narrow import mapping_of
 
-__all__ = ["flatten", "leaf", "nest"]
+__all__ = ["device_copy", "flatten", "leaf", "nest"]
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,3 +72,13 @@ def flatten(variables: Mapping[str, Any], params: Iterable[Param]) -> dict[str, 
         what = f"variables[{param.collection!r}]"
         flat[param.name] = leaf(tree, param.name, what)
     return flat
+
+
+def device_copy(given: Any, dtype: str) -> jax.Array:
+    """`given` on the device, copied before this returns.
+
+    `jnp.array(given, copy=True)` copies a large array later (JAX 0.10), so a caller
+    who goes on writing to it would change the weights; and it compiles a program for
+    every shape. `device_put` may keep the memory it is given: here nobody else has it.
+    """
+    return jax.device_put(np.array(given, dtype=numpy_dtype(dtype), copy=True))

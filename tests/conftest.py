@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 os.environ.setdefault("KERAS_BACKEND", "jax")
+# No folder, so that no config file of the user's is read.
+os.environ["GRAPHJIT_HOME"] = os.devnull
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

@@ -69,7 +69,7 @@ from tests.running import (
     same_results,
     variables_for,
 )
-from tests.steps import first
+from tests.steps import attention, conv, first, learned, merging, shaping
 from tests.steps.maker import Maker, Step, Steps, rank_of
 
 __all__ = [
@@ -88,7 +88,18 @@ __all__ = [
 SEEDS = st.integers(0, 2**32 - 1)
 
 #: Every step there is.
-STEPS: Steps = {**first.STEPS}
+STEPS: Steps = {
+    **first.STEPS,
+    **conv.STEPS,
+    **attention.STEPS,
+    **learned.STEPS,
+    **merging.STEPS,
+    **shaping.STEPS,
+}
+#: Those that draw random numbers.
+DRAWING: frozenset[Step] = frozenset(
+    {first.dropout, *attention.DRAWING, *learned.DRAWING, *shaping.DRAWING}
+)
 
 
 # --- models ---------------------------------------------------------------------------
@@ -99,7 +110,7 @@ def _steps(rank: int, drawing: bool) -> list[Step]:
     return [
         step
         for step, (count, ranks) in STEPS.items()
-        if rank in ranks and (drawing or step is not first.dropout)
+        if rank in ranks and (drawing or step not in DRAWING)
         for _ in range(count)
     ]
 

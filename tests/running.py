@@ -36,6 +36,7 @@ SLOTS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Any]] = {
     "gamma": _gamma,
     "moving_mean": lambda rng, shape: rng.normal(0.3, 0.8, shape),
     "moving_variance": lambda rng, shape: rng.uniform(0.3, 2.5, shape),
+    "variance": lambda rng, shape: rng.uniform(0.3, 2.5, shape),
 }
 
 

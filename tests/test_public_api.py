@@ -28,9 +28,17 @@ GraphJitError CaptureError ShapeError VerifyError PassError FormatError DataErro
 """.split()
 
 LAYERS = """
-Activation Add AveragePooling2D BatchNormalization Concatenate Conv2D Dense
-DepthwiseConv2D Dropout Flatten GlobalAveragePooling2D GlobalMaxPooling2D Input
-InputLayer MaxPooling2D Multiply Permute ReLU Reshape Softmax UpSampling2D ZeroPadding2D
+Activation Add AdditiveAttention Attention Average AveragePooling2D BatchNormalization
+Concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D Conv3DTranspose
+Convolution1D Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D
+Convolution3DTranspose Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout ELU EinsumDense
+Embedding Flatten GlobalAveragePooling2D GlobalMaxPooling2D GroupNormalization Input
+InputLayer LayerNormalization LeakyReLU LocallyConnected1D LocallyConnected2D
+MaxPooling2D Maximum Minimum MultiHeadAttention Multiply PReLU ParametricSoftplus
+Permute RMSNormalization ReLU Reshape SReLU SeparableConv1D SeparableConv2D
+SeparableConvolution1D SeparableConvolution2D Softmax Subtract ThresholdedReLU
+UnitNormalization UpSampling2D ZeroPadding2D add average concatenate dot maximum minimum
+multiply subtract
 """.split()
 
 ACTIVATIONS = """

@@ -36,9 +36,23 @@ class Declarative:
             cls.__signature__ = _signature(cls.arguments)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        for name, value in _bind(type(self), args, kwargs).items():
-            object.__setattr__(self, name, value)
+        bound = _bind(type(self), args, self._take(kwargs))
+        object.__setattr__(self, "_bound", bound)
+        for name, value in bound.items():
+            # `output_shape` is an argument of some layers and a property of all.
+            if not isinstance(getattr(type(self), name, None), property):
+                object.__setattr__(self, name, value)
         self.__post_init__()
+
+    def argument(self, name: str) -> Any:
+        """The value of an argument, also of one whose name a property has."""
+        if isinstance(getattr(type(self), name, None), property):
+            return self.__dict__["_bound"][name]
+        return getattr(self, name)
+
+    def _take(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Keep what is no declared argument, and return the rest."""
+        return given
 
     def __post_init__(self) -> None:
         """What is left to do once the arguments are bound."""

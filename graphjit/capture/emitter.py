@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
-from graphjit.builder import Builder
-from graphjit.capture.layer import Cell, Layer, layer_name
-from graphjit.capture.tensor import Call, Tensor, user_location
+from graphjit.builder import Builder, retyped
+from graphjit.capture.cell import Cell
+from graphjit.capture.layer import Layer, layer_name
 from graphjit.constraints import Constraint
-from graphjit.errors import CaptureError, ShapeError
+from graphjit.errors import ShapeError
 from graphjit.initializers import Initializer
 from graphjit.ir import Graph, Param, Value
-from graphjit.narrow import sequence_of
 from graphjit.ops.base import Op
 from graphjit.ops.elementwise import Cast
-from graphjit.ops.penalty import Penalty
 from graphjit.regularizers import Regularizer
-from graphjit.types import Dim, TensorType, is_floating
+from graphjit.types import Dim, TensorType
 
-__all__ = ["Emitter", "add_call", "call_layer", "input_tensor"]
+if TYPE_CHECKING:
+    from graphjit.capture.tracer import SubModel
+
+__all__ = ["Emitter"]
 
 
 class Emitter:
@@ -30,20 +31,58 @@ class Emitter:
         self.layer = layer
         self.builder = Builder(title)
         self.dtype: str = layer.dtype or "float32"
-        self._title = title
+        self.masks: tuple[Value | None, ...] = ()
+        self.title = title
         self._prefix = ""
         self._declared: dict[tuple[Layer, str], Cell] = {}
 
-    def inside(self, part: Layer, prefix: str) -> Emitter:
+    def inside(
+        self, part: Layer, prefix: str, masks: Sequence[Value | None] = ()
+    ) -> Emitter:
         """An emitter for a layer that is part of this one (see `Layer.parts`).
 
-        It adds to the same fragment; the part's params are called ``prefix/slot``.
+        It adds to the same fragment; the part's params are called ``prefix/slot``, or
+        ``slot`` alone where the prefix is empty.
+
+        Args:
+            part: The layer.
+            prefix: What its params are called after.
+            masks: The masks of the part's inputs.
         """
+        emitter = self._for_part(part)
+        emitter._prefix = f"{self._prefix}{prefix}/" if prefix else self._prefix
+        emitter._declared = self._declared
+        emitter.masks = tuple(masks)
+        return emitter
+
+    def _for_part(self, part: Layer) -> Emitter:
         emitter = Emitter(part, layer_name(part))
         emitter.builder = self.builder
-        emitter._prefix = f"{self._prefix}{prefix}/"
-        emitter._declared = self._declared
         return emitter
+
+    def inline(self, model: SubModel, *values: Value) -> list[Value]:
+        """Add a whole model's graph, applied to `values`; returns its outputs.
+
+        The model is a part of the layer: its params keep their names, behind the
+        prefix of this emitter.
+        """
+        graph = retyped(model.captured.graph, [self.type_of(v) for v in values])
+        local = dict(zip((entry.value for entry in graph.inputs), values, strict=True))
+        for param in graph.params:
+            local[param.value] = self._bind(
+                replace(param, name=self._prefix + param.name)
+            )
+        for node in graph.nodes:
+            operands = [None if v is None else local[v] for v in node.operands]
+            results = self.builder.node(
+                node.op, operands, name=node.name, epilogue=node.epilogue
+            )
+            local.update(zip(node.values(), results, strict=True))
+        for update in graph.updates:
+            self.update(update.param, local[update.value])
+        for loss in graph.losses:
+            self.loss(loss.name, local[loss.value])
+        return [local[output.value] for output in graph.outputs]
 
     def __call__(
         self, op: Op, *operands: Value | None, name: str | None = None
@@ -67,7 +106,7 @@ class Emitter:
         if isinstance(dim, int):
             return dim
         raise ShapeError(
-            f"{self._title}: {what} (axis {axis % type_.rank}) must be known, the "
+            f"{self.title}: {what} (axis {axis % type_.rank}) must be known, the "
             f"input is {type_}",
             hint="give the full shape to Input, or reshape to known dims first",
         )
@@ -78,7 +117,7 @@ class Emitter:
         if type_.rank not in ranks:
             wanted = " or ".join(map(str, ranks))
             message = f"expected an input of rank {wanted}, received rank {type_.rank}"
-            raise ShapeError(f"{self._title}: {message}: {type_}")
+            raise ShapeError(f"{self.title}: {message}: {type_}")
 
     def check_least_rank(self, value: Value, least: int) -> None:
         """Refuse an input of a rank below `least`."""
@@ -87,14 +126,14 @@ class Emitter:
             message = (
                 f"expected an input of rank >= {least}, received rank {type_.rank}"
             )
-            raise ShapeError(f"{self._title}: {message}: {type_}")
+            raise ShapeError(f"{self.title}: {message}: {type_}")
 
     def axis(self, value: Value, axis: int) -> int:
         """`axis` counted from the front."""
         rank = self.type_of(value).rank
         if not -rank <= axis < rank:
             message = f"axis {axis} does not fit an input of rank {rank}"
-            raise ShapeError(f"{self._title}: {message}")
+            raise ShapeError(f"{self.title}: {message}")
         return axis % rank
 
     def cast(self, value: Value) -> Value:
@@ -123,12 +162,23 @@ class Emitter:
         shape: Sequence[Dim],
         initializer: Initializer,
         dtype: str | None = None,
+        recurrent: bool = False,
     ) -> Value:
-        """A variable that calls update and training does not differentiate."""
+        """A variable that calls update and training does not differentiate.
+
+        `recurrent` state is carried from batch to batch and can be reset; it is not
+        among the layer's weights.
+        """
         type_ = TensorType(tuple(shape), dtype or self.dtype)
-        return self._cell(
-            Param(slot, type_, initializer, collection="state", trainable=False)
+        param = Param(
+            slot,
+            type_,
+            initializer,
+            collection="state",
+            trainable=False,
+            recurrent=recurrent,
         )
+        return self._cell(param)
 
     def update(self, slot: str, value: Value) -> None:
         """State `slot` becomes `value` after the call."""
@@ -145,7 +195,7 @@ class Emitter:
             cell = self._declared.setdefault(key, Cell(param))
         if cell.param.type.shape != param.type.shape:
             raise ShapeError(
-                f"{self._title}: {param.name!r} has shape {cell.param.type.shape} from "
+                f"{self.title}: {param.name!r} has shape {cell.param.type.shape} from "
                 f"the layer's first call, this call needs {param.type.shape}",
                 hint="a shared layer wants the same number of channels at every call",
             )
@@ -163,84 +213,3 @@ class Emitter:
         for (layer, slot), cell in self._declared.items():
             layer.own_cells[slot] = cell
         return self.builder.build()
-
-
-def call_layer(layer: Layer, inputs: Any, **kwargs: Any) -> Any:
-    """Apply a layer to a tensor or a list of tensors."""
-    if kwargs:
-        unknown = next(iter(kwargs))
-        raise CaptureError(f"{layer_name(layer)}: unknown call argument {unknown!r}")
-    tensors = _tensors(layer, inputs)
-    fragment = _emit(layer, tensors)
-    outputs = add_call(layer, tensors, fragment)
-    return outputs[0] if len(outputs) == 1 else outputs
-
-
-def add_call(layer: Layer, tensors: Sequence[Tensor], fragment: Graph) -> list[Tensor]:
-    """Append a call to the layer's list and return its outputs."""
-    call = Call(layer, len(layer.calls), tuple(tensors), fragment, loc=user_location())
-    types = fragment.types()
-    for index, output in enumerate(fragment.outputs):
-        mask_type = None if output.mask is None else types[output.mask]
-        call.outputs.append(Tensor(types[output.value], call, index, mask_type))
-    layer._calls.append(call)  # pyright: ignore[reportPrivateUsage]
-    return list(call.outputs)
-
-
-def _tensors(layer: Layer, inputs: Any) -> list[Tensor]:
-    items = sequence_of(inputs)
-    given = [inputs] if items is None else items
-    for item in given:
-        if not isinstance(item, Tensor):
-            raise CaptureError(
-                f"{layer_name(layer)}: expected a tensor or a list of tensors, "
-                f"received {type(item).__name__}",
-                hint="start from graphjit.Input(shape)",
-            )
-    if not given:
-        raise CaptureError(f"{layer_name(layer)}: expected tensors, received none")
-    return given
-
-
-def _emit(layer: Layer, tensors: Sequence[Tensor]) -> Graph:
-    emitter = Emitter(layer, layer_name(layer))
-    builder = emitter.builder
-    builder.loc = user_location()
-    if layer.name is not None:
-        builder.prefix = f"{layer.name}/"
-    values: list[Value] = []
-    masks: list[Value | None] = []
-    for index, tensor in enumerate(tensors):
-        values.append(builder.input(f"x{index}", tensor.type))
-        source = tensor.call.layer.name
-        if source is not None:
-            builder.labels[values[-1]] = f"%{source}"
-        mask = None
-        if tensor.mask_type is not None:
-            mask = builder.input(f"mask{index}", tensor.mask_type)
-        masks.append(mask)
-    given = [_autocast(emitter, value) for value in values]
-    returned = layer.emit(emitter, *given)
-    outputs = [returned] if isinstance(returned, Value) else list(returned)
-    carried = layer.emit_masks(emitter, given, masks, outputs)
-    regularizer = layer.activity_regularizer_or_none
-    for index, (value, mask) in enumerate(zip(outputs, carried, strict=True)):
-        builder.output(f"y{index}", value, mask)
-        if regularizer is not None:
-            builder.loss(f"activity{index}", emitter(Penalty(regularizer), value))
-    return emitter.finish()
-
-
-def _autocast(emitter: Emitter, value: Value) -> Value:
-    """Floating inputs come in the layer's dtype, as Keras casts them."""
-    dtype = emitter.type_of(value).dtype
-    if is_floating(dtype) or emitter.layer.casts_integers:
-        return emitter.cast(value)
-    return value
-
-
-def input_tensor(layer: Layer, type_: TensorType) -> Tensor:
-    """The one output of an input layer."""
-    builder = Builder("input")
-    builder.output("y0", builder.input("x0", type_))
-    return add_call(layer, (), builder.build())[0]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphjit import config as settings
 from graphjit.capture.arguments import arg, input_dims, optional, size
-from graphjit.capture.emitter import input_tensor
+from graphjit.capture.calling import input_tensor
 from graphjit.capture.layer import LAYERS, Layer
 from graphjit.capture.tensor import Tensor
 from graphjit.errors import CaptureError
@@ -27,6 +27,8 @@ class InputLayer(Layer):
         batch_shape: The shape with the batch axis, in place of the other two.
     """
 
+    stem = "input"
+
     shape: tuple[Dim, ...] | None = arg(default=None, converter=optional(input_dims))
     batch_size: int | None = arg(default=None, converter=optional(size))
     batch_shape: tuple[Dim, ...] | None = arg(
@@ -38,6 +40,29 @@ class InputLayer(Layer):
             self.refuse("shape", "either shape or batch_shape", self.shape)
         if self.batch_shape is not None and not self.batch_shape:
             self.refuse("batch_shape", "at least the batch axis", self.batch_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The configuration as Keras 2 writes it."""
+        shape = [None if dim == BATCH else dim for dim in self.type.shape]
+        return {
+            "name": self.name,
+            "batch_input_shape": shape,
+            "dtype": self.dtype,
+            "sparse": False,
+            "ragged": False,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> InputLayer:
+        """A new input layer of a configuration of Keras 2 or 3."""
+        given = dict(config)
+        for name in ("sparse", "ragged", "optional"):
+            if given.pop(name, None):
+                raise CaptureError(f"InputLayer: {name} inputs are not supported")
+        shape = given.pop("batch_input_shape", None)
+        if shape is not None:
+            given["batch_shape"] = shape
+        return cls(**given)
 
     @property
     def type(self) -> TensorType:

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from graphjit import config as settings
 from graphjit.capture.arguments import (
     REQUIRED,
     Argument,
+    Unfit,
     arg,
     boolean,
     dtype_name,
     optional,
     text,
 )
+from graphjit.capture.call_record import CallRecord, layer_name
+from graphjit.capture.cell import Cell, read_weights, size_of, write_weights
 from graphjit.capture.declarative import Declarative
-from graphjit.capture.tensor import Call, Tensor
+from graphjit.capture.first_input import FirstInput
+from graphjit.capture.snake_case import snake_case
 from graphjit.configurable import Configurable, serialize
 from graphjit.errors import CaptureError
-from graphjit.ir import Param, Value
-from graphjit.narrow import sequence_of
+from graphjit.ir import Value
+from graphjit.narrow import mapping_of, sequence_of
 from graphjit.registry import Registry
 from graphjit.regularizers import Regularizer
 
 if TYPE_CHECKING:
-    from graphjit.capture.emitter import Emitter
+    import numpy as np
 
-__all__ = ["LAYERS", "Cell", "Layer", "Named", "layer_name"]
+    from graphjit.capture.call_arguments import Given
+    from graphjit.capture.emitter import Emitter
+    from graphjit.ir import Graph
+
+__all__ = ["LAYERS", "Layer", "Named", "layer_name", "sublayer"]
 
 #: Every layer class a configuration may name. Closed: filled by the package itself
 #: and by what the user registers.
@@ -43,47 +50,12 @@ class Named:
     name: str
 
 
-@dataclass(eq=False, slots=True)
-class Cell:
-    """Where a layer keeps one variable; models built from the layer share it.
-
-    Attributes:
-        param: The param as the layer declares it, named by its slot.
-        array: The current value; None until a model or the layer initialises it.
-        version: Raised on every write, so that executables know to rebind.
-    """
-
-    param: Param
-    version: int = 0
-    _array: Any = None
-    _read: Callable[[], Any] | None = None
-
-    @property
-    def array(self) -> Any:
-        if self._read is not None:
-            self._array, self._read = self._read(), None
-        return self._array
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is no value yet."""
-        return self._array is None and self._read is None
-
-    def write(self, array: Any) -> None:
-        self._array, self._read = array, None
-        self.version += 1
-
-    def defer(self, read: Callable[[], Any]) -> None:
-        """Take the value from `read` when it is first asked for."""
-        self._array, self._read = None, read
-        self.version += 1
-
-
-class _Record:
+class _Record(CallRecord):
     """What a layer gathers apart from its configuration."""
 
     _cells: dict[str, Cell]
-    _calls: list[Call]
+    _first: FirstInput
+    _given_weights: Sequence[Any] | None
 
 
 class Layer(Declarative, _Record):
@@ -96,7 +68,16 @@ class Layer(Declarative, _Record):
         name: Unique in a model; a model names its unnamed layers.
         trainable: Whether training changes the weights.
         dtype: Of the weights and of the computation; None for the configured floatx.
+        input_shape: On the first layer of a `Sequential`: the input's shape without the
+            batch. `batch_input_shape` has the batch, `batch_size` gives it apart;
+            `input_dim` and `input_length` spell out shapes of one and two dims.
+        weights: Arrays the weights start as, in the order of `get_weights`.
     """
+
+    #: What an unnamed layer is called after; None for the class's name.
+    stem: ClassVar[str | None] = None
+    #: Whether `input_dim` alone means sequences of any length of that many features.
+    reads_sequences: ClassVar[bool] = False
 
     #: Whether a mask on the input passes on to the output.
     carries_mask: ClassVar[bool] = False
@@ -113,6 +94,18 @@ class Layer(Declarative, _Record):
         object.__setattr__(self, "_cells", {})
         object.__setattr__(self, "_calls", [])
         self.check()
+
+    def _take(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        rest = dict(given)
+        weights = None if "weights" in self.arguments else rest.pop("weights", None)
+        self._given_weights = weights
+        self._first = FirstInput.taken(self, rest)
+        return rest
+
+    @property
+    def first_input(self) -> FirstInput:
+        """What the layer was told of its input, where it is the first of a model."""
+        return self._first
 
     def check(self) -> None:
         """Check arguments against each other; raise with `self.refuse`."""
@@ -166,16 +159,31 @@ class Layer(Declarative, _Record):
 
     # --- calling ------------------------------------------------------------------
 
-    def __call__(self, inputs: Any, **kwargs: Any) -> Any:
-        """Apply the layer to a tensor, or to a list of tensors."""
-        from graphjit.capture.emitter import call_layer
+    def __call__(self, inputs: Any, *more: Any, **kwargs: Any) -> Any:
+        """Apply the layer to a tensor, or to several.
 
-        return call_layer(self, inputs, **kwargs)
+        Args:
+            inputs: A tensor, or a list of them.
+            more: Further tensors, for layers that name their inputs.
+            kwargs: What the layer's `emit` takes by keyword; ``mask=`` in place of the
+                inputs' own masks.
 
-    @property
-    def calls(self) -> tuple[Call, ...]:
-        """The layer's calls so far, oldest first."""
-        return tuple(self._calls)
+        Returns:
+            A tensor, or a list of them.
+
+        Raises:
+            CaptureError: Something is not a tensor, or an argument is unknown.
+            ShapeError: The tensors do not fit the layer.
+        """
+        from graphjit.capture.calling import call_layer
+
+        return call_layer(self, inputs, more, **kwargs)
+
+    def fragment(self, given: Given) -> Graph:
+        """What a call computes, as a graph of its own."""
+        from graphjit.capture.calling import emit_fragment
+
+        return emit_fragment(self, given)
 
     def parts(self) -> Sequence[tuple[str, Layer]]:
         """The layers this one is made of, each with the prefix of its params."""
@@ -191,44 +199,51 @@ class Layer(Declarative, _Record):
         """All variables by slot, those of parts included, in `get_weights` order."""
         cells = dict(self._cells)
         for prefix, part in self.parts():
-            cells.update({f"{prefix}/{slot}": c for slot, c in part.cells.items()})
+            before = f"{prefix}/" if prefix else ""
+            cells.update({f"{before}{slot}": c for slot, c in part.cells.items()})
         return cells
 
-    @property
-    def input(self) -> Any:
-        """What the layer's only call was applied to."""
-        return _one_or_list(self._only_call("input").inputs)
+    # --- weights ------------------------------------------------------------------
 
-    @property
-    def output(self) -> Any:
-        """What the layer's only call returned."""
-        return _one_or_list(self._only_call("output").outputs)
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """Copies of the layer's weights; none before it is called."""
+        return read_weights(self.cells, self.name or self.default_name())
 
-    def _only_call(self, what: str) -> Call:
-        if len(self._calls) != 1:
-            times = (
-                f"called {len(self._calls)} times" if self._calls else "never called"
-            )
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Copy arrays into the weights, in the order of `get_weights`.
+
+        Raises:
+            CaptureError: The layer was never called, so it has no weights yet.
+            DataError: The count or a shape differs; nothing is changed then.
+        """
+        if not self.cells and not self._calls and len(weights):
             raise CaptureError(
-                f"{layer_name(self)}: it was {times}, so it has no one {what}",
-                hint=f"use get_{what}_at(index)" if self._calls else "call it first",
+                f"{layer_name(self)}: set_weights: it was never called, so it has no "
+                "weights yet",
+                hint="call it, or give weights=[…] when it is made",
             )
-        return self._calls[0]
+        write_weights(self.cells, weights, f"{layer_name(self)}: set_weights")
 
-    def get_input_at(self, index: int) -> Any:
-        """What call `index` was applied to."""
-        return _one_or_list(self._call_at(index).inputs)
+    def put_given_weights(self) -> None:
+        """Write the arrays of ``weights=``, once the layer has its variables."""
+        if self._given_weights is not None and self.cells:
+            weights, self._given_weights = self._given_weights, None
+            write_weights(self.cells, weights, f"{layer_name(self)}: weights")
 
-    def get_output_at(self, index: int) -> Any:
-        """What call `index` returned."""
-        return _one_or_list(self._call_at(index).outputs)
+    def reset_states(self) -> None:
+        """Put recurrent state back to its first values."""
+        for cell in self.cells.values():
+            if cell.param.recurrent:
+                cell.clear()
 
-    def _call_at(self, index: int) -> Call:
-        if not 0 <= index < len(self._calls):
-            count = len(self._calls)
-            message = f"expected a call from 0 to {count - 1}, received {index}"
-            raise CaptureError(f"{layer_name(self)}: {message}")
-        return self._calls[index]
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        cells = self.cells.values()
+        return sum(size_of(c.param) for c in cells if not c.param.recurrent)
+
+    def default_name(self) -> str:
+        """What a model calls the layer where it has no name and no namesake."""
+        return self.stem or snake_case(type(self).__name__)
 
     # --- configuration ------------------------------------------------------------
 
@@ -236,10 +251,17 @@ class Layer(Declarative, _Record):
         """The configuration as plain data, as Keras writes it."""
         config: dict[str, Any] = {}
         for name in _config_order(type(self).arguments):
-            argument, value = type(self).arguments[name], getattr(self, name)
+            argument, value = type(self).arguments[name], self.argument(name)
             if not argument.ours or value != argument.default:
                 config[name] = plain(value, f"{layer_name(self)}: {name}")
+        if self._first.shape is not None:
+            config["batch_input_shape"] = list(self._first.shape)
         return config
+
+    @classmethod
+    def class_name(cls) -> str:
+        """What configurations call the class."""
+        return cls.__name__
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Layer:
@@ -251,16 +273,9 @@ class Layer(Declarative, _Record):
             f"{name}={value!r}"
             for name, argument in type(self).arguments.items()
             if argument.default is REQUIRED or name == "name"
-            if (value := getattr(self, name)) is not None
+            if (value := self.argument(name)) is not None
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
-
-
-def layer_name(layer: Layer) -> str:
-    """How messages name a layer: its class, and its name where it has one."""
-    title = type(layer).__name__
-    name = getattr(layer, "name", None)
-    return f"{title} {name!r}" if name else title
 
 
 def plain(value: Any, where: str) -> Any:
@@ -271,6 +286,8 @@ def plain(value: Any, where: str) -> Any:
         return serialize(value)
     if isinstance(value, Named):
         return value.name
+    if isinstance(value, Layer):
+        return {"class_name": value.class_name(), "config": value.get_config()}
     items = sequence_of(value)
     if items is not None:
         return [plain(item, where) for item in items]
@@ -282,5 +299,12 @@ def _config_order(arguments: Mapping[str, Argument]) -> list[str]:
     return [*first, *(name for name in arguments if name not in first)]
 
 
-def _one_or_list(tensors: Sequence[Tensor]) -> Any:
-    return tensors[0] if len(tensors) == 1 else list(tensors)
+def sublayer(value: Any) -> Layer:
+    """Reader of an argument that is a layer: one, or its configuration."""
+    if isinstance(value, Layer):
+        return value
+    entries = mapping_of(value)
+    config = None if entries is None else mapping_of(entries.get("config"))
+    if entries is None or config is None:
+        raise Unfit("a layer, or a dictionary with class_name and config")
+    return LAYERS.get(str(entries.get("class_name"))).from_config(config)

@@ -26,21 +26,18 @@ class LoopEmitter(Emitter):
         self._loop = loop
         self.builder = loop.builder
 
-    def inside(self, part: Layer, prefix: str) -> Emitter:
-        emitter = LoopEmitter(part, self._loop)
-        emitter._prefix = f"{self._prefix}{prefix}/"
-        emitter._declared = self._declared
-        return emitter
+    def _for_part(self, part: Layer) -> Emitter:
+        return LoopEmitter(part, self._loop)
 
     def outer(self, value: Value) -> Value:
         """A value of the surrounding graph, inside the body."""
         return self._loop.constant(value)
 
     def update(self, slot: str, value: Value) -> None:
-        raise CaptureError(f"{self._title}: state {slot!r} cannot be updated in a loop")
+        raise CaptureError(f"{self.title}: state {slot!r} cannot be updated in a loop")
 
     def loss(self, name: str, value: Value) -> None:
-        raise CaptureError(f"{self._title}: loss {name!r} cannot be added in a loop")
+        raise CaptureError(f"{self.title}: loss {name!r} cannot be added in a loop")
 
     def _bind(self, param: Param) -> Value:
         return self._loop.constant(self._loop.emitter.builder.param(param))

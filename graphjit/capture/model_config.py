@@ -1,27 +1,24 @@
-"""A model's configuration: from the layer table, and back to calls of layers.
+"""A model's configuration, from the layer table.
 
-The form is Keras 2's for functional models: layers in order, each with its config and
-one list of inbound tensors ``[layer, call, tensor, {}]`` per call.
+The form is Keras 2's: of a functional model the layers in order, each with its config
+and one list of inbound tensors ``[layer, call, tensor, {}]`` per call; of a sequential
+one the layers alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
-from graphjit.capture.input_layer import InputLayer
-from graphjit.capture.layer import LAYERS, Layer
-from graphjit.capture.tensor import Tensor
-from graphjit.errors import CaptureError
+from graphjit.capture.call_arguments import Slot, filled, thawed
 from graphjit.ir import NO_CALL, Graph, LayerCall, Ref
-from graphjit.narrow import mapping_of, sequence_of
+from graphjit.narrow import sequence_of
 
-__all__ = ["Rebuilt", "call_layers", "config_of"]
+__all__ = ["config_of"]
 
-#: Inputs, outputs and name of a model rebuilt from its configuration.
-Rebuilt = tuple[list[Tensor], list[Tensor], str]
-#: What makes a model of those.
-MakeModel = Callable[[list[Tensor], list[Tensor], str], Layer]
+#: The classes of models, as configurations call them.
+MODELS: Final = ("Functional", "Sequential", "Model")
+SEQUENTIAL: Final = "Sequential"
 
 
 def config_of(graph: Graph) -> dict[str, Any]:
@@ -39,6 +36,8 @@ def _model_config(
     scope: str,
     inputs: Sequence[str],
 ) -> dict[str, Any]:
+    if model.cls == SEQUENTIAL:
+        return _sequential_config(graph, model, rows, scope)
     layers: dict[str, dict[str, Any]] = {}
     for at, row in rows:
         name = row.layer.removeprefix(scope)
@@ -46,8 +45,7 @@ def _model_config(
         if entry is None:
             entry = layers[name] = _entry(graph, at, row, name)
         if row.cls != "InputLayer":
-            refs = [_reference(graph, ref, scope) for ref in row.inputs]
-            entry["inbound_nodes"].append(refs)
+            entry["inbound_nodes"].append(_inbound(graph, row, scope))
     return {
         **model.config.thaw(),
         "layers": list(layers.values()),
@@ -56,10 +54,30 @@ def _model_config(
     }
 
 
+def _sequential_config(
+    graph: Graph,
+    model: LayerCall,
+    rows: Sequence[tuple[int, LayerCall]],
+    scope: str,
+) -> dict[str, Any]:
+    """The layers of a chain, without their calls; its input layer first.
+
+    A chain that begins with a model has its input from that.
+    """
+    layers = [
+        _entry(graph, at, row, row.layer.removeprefix(scope)) for at, row in rows
+    ]
+    others = [entry for entry in layers if entry["class_name"] != "InputLayer"]
+    if others and others[0]["class_name"] in MODELS:
+        layers = others
+    kept = [{k: entry[k] for k in ("class_name", "config")} for entry in layers]
+    return {**model.config.thaw(), "layers": kept}
+
+
 def _entry(graph: Graph, at: int, row: LayerCall, name: str) -> dict[str, Any]:
     """A layer of the configuration, its calls still to be added."""
     config = row.config.thaw()
-    if row.cls == "Functional":
+    if row.cls in MODELS:
         inner = [(i, r) for i, r in enumerate(graph.layers) if r.parent == at]
         scope = f"{row.layer}/"
         inputs = [
@@ -75,89 +93,32 @@ def _entry(graph: Graph, at: int, row: LayerCall, name: str) -> dict[str, Any]:
     }
 
 
+def _inbound(graph: Graph, row: LayerCall, scope: str) -> list[Any]:
+    """A call: its input tensors; the first holds the other arguments."""
+    arguments = {k: thawed(v) for k, v in row.arguments.thaw().items()}
+
+    def reference(index: int) -> list[Any]:
+        return _reference(graph, row.inputs[index], scope)[:3]
+
+    named = set(_slots_in(arguments.values()))
+    refs = [
+        _reference(graph, ref, scope)
+        for index, ref in enumerate(row.inputs)
+        if index not in named
+    ]
+    refs[0][3] = {name: filled(v, reference) for name, v in arguments.items()}
+    return refs
+
+
+def _slots_in(arguments: Iterable[Any]) -> Iterator[int]:
+    for argument in arguments:
+        if isinstance(argument, Slot):
+            yield argument.index
+        else:
+            yield from _slots_in(sequence_of(argument) or [])
+
+
 def _reference(graph: Graph, ref: Ref, scope: str) -> list[Any]:
     source = graph.layers[ref.call]
     first = next(r for r in graph.layers if r.layer == source.layer)
     return [source.layer.removeprefix(scope), source.call - first.call, ref.index, {}]
-
-
-def call_layers(config: Mapping[str, Any], make_model: MakeModel) -> Rebuilt:
-    """Make the layers of a configuration and call them as it says.
-
-    Raises:
-        CaptureError: A class is not known, or a call refers to what is not there.
-    """
-    entries = _list(config, "layers")
-    layers = {str(entry["name"]): _layer(entry, make_model) for entry in entries}
-    tensors: dict[tuple[str, int, int], Tensor] = {}
-    pending: list[tuple[str, int, list[Any]]] = []
-    for entry in entries:
-        name = str(entry["name"])
-        layer = layers[name]
-        if isinstance(layer, InputLayer):
-            tensors[name, 0, 0] = layer.tensor()
-            continue
-        for call, node in enumerate(_list(entry, "inbound_nodes")):
-            pending.append((name, call, node))
-    _call_all(layers, pending, tensors)
-    inputs = [_found(tensors, ref) for ref in _list(config, "input_layers")]
-    outputs = [_found(tensors, ref) for ref in _list(config, "output_layers")]
-    return inputs, outputs, str(config.get("name", "model"))
-
-
-def _layer(entry: Mapping[str, Any], make_model: MakeModel) -> Layer:
-    cls, config = str(entry["class_name"]), mapping_of(entry["config"])
-    if config is None:
-        raise CaptureError(f"layer {entry.get('name')!r}: its config is not an object")
-    if cls == "Functional":
-        inputs, outputs, name = call_layers(config, make_model)
-        model = make_model(inputs, outputs, name)
-        model.trainable = bool(config.get("trainable", True))
-        return model
-    return LAYERS.get(cls).from_config(config)
-
-
-def _call_all(
-    layers: Mapping[str, Layer],
-    pending: list[tuple[str, int, list[Any]]],
-    tensors: dict[tuple[str, int, int], Tensor],
-) -> None:
-    """Make every call as soon as its inputs are there, a layer's in their order."""
-    made = dict.fromkeys(layers, 0)
-    while pending:
-        later: list[tuple[str, int, list[Any]]] = []
-        for name, call, node in pending:
-            keys = [_key(ref) for ref in node]
-            if made[name] != call or any(key not in tensors for key in keys):
-                later.append((name, call, node))
-                continue
-            given = [tensors[key] for key in keys]
-            result = layers[name](given if len(given) > 1 else given[0])
-            for index, tensor in enumerate(sequence_of(result) or [result]):
-                tensors[name, call, index] = tensor
-            made[name] += 1
-        if len(later) == len(pending):
-            name, call, node = later[0]
-            raise CaptureError(f"layer {name!r}: call {call} reads {node}, never made")
-        pending = later
-
-
-def _key(reference: Any) -> tuple[str, int, int]:
-    items = sequence_of(reference)
-    if items is None or len(items) < 3:
-        raise CaptureError(f"expected [layer, call, tensor], received {reference!r}")
-    return str(items[0]), int(items[1]), int(items[2])
-
-
-def _found(tensors: Mapping[tuple[str, int, int], Tensor], reference: Any) -> Tensor:
-    key = _key(reference)
-    if key not in tensors:
-        raise CaptureError(f"the configuration refers to {list(key)}, never made")
-    return tensors[key]
-
-
-def _list(config: Mapping[str, Any], key: str) -> list[Any]:
-    found = sequence_of(config.get(key))
-    if found is None:
-        raise CaptureError(f"a model's configuration: expected a list under {key!r}")
-    return found

@@ -12,6 +12,7 @@ from graphjit.ir import Graph, Loc, Value
 from graphjit.types import TensorType
 
 if TYPE_CHECKING:
+    from graphjit.capture.call_arguments import Given
     from graphjit.capture.layer import Layer
 
 __all__ = ["Call", "Tensor", "user_location"]
@@ -26,7 +27,7 @@ class Call:
     Attributes:
         layer: The layer called.
         index: 0 for the layer's first call, 1 for its second, …
-        inputs: The tensors it was called on.
+        given: The tensors it was called on, and its other arguments.
         fragment: What it computes, as a graph of its own. Its inputs are ``x0``,
             ``x1``, … and ``mask0``, … for those inputs that have a mask.
         loc: The user's line.
@@ -34,10 +35,15 @@ class Call:
 
     layer: Layer
     index: int
-    inputs: tuple[Tensor, ...]
+    given: Given
     fragment: Graph
     loc: Loc | None = None
     outputs: list[Tensor] = field(default_factory=list["Tensor"])
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Every tensor the call reads, those among its arguments last."""
+        return self.given.inputs
 
 
 @dataclass(frozen=True, eq=False, slots=True)

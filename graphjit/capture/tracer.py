@@ -1,22 +1,21 @@
-"""From output tensors back to inputs: the calls of a model, ordered and named.
-
-The order of layers is Keras's (by depth, then by first visit from the outputs), since
-lists of weights are in that order.
-"""
+"""Capture: the fragments of a model's calls, inlined into one graph."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from graphjit.builder import Builder
+from graphjit.capture.call_arguments import filled
+from graphjit.capture.cell import Cell
 from graphjit.capture.input_layer import InputLayer
-from graphjit.capture.layer import Cell, Layer
+from graphjit.capture.layer import Layer
+from graphjit.capture.naming import layer_names
+from graphjit.capture.ordering import ordered_calls
 from graphjit.capture.tensor import Call, Tensor
 from graphjit.errors import CaptureError
 from graphjit.ir import (
@@ -24,7 +23,6 @@ from graphjit.ir import (
     Config,
     Graph,
     LayerCall,
-    Param,
     Ref,
     Value,
 )
@@ -33,21 +31,24 @@ from graphjit.printer import bodies_of
 from graphjit.types import BATCH
 from graphjit.verify import verify
 
-__all__ = ["ROOT", "Captured", "SubModel", "capture", "snake_case"]
+__all__ = ["ROOT", "Captured", "SubModel", "capture"]
 
 
 #: The path of the layer table's last row, which is the model itself.
 ROOT: Final = "/"
 
 
-class _Holder:
-    """What a model has beside its configuration."""
-
-    captured: Captured
-
-
-class SubModel(Layer, _Holder):
+class SubModel(Layer):
     """A layer that is itself a captured model: inlined under a name scope."""
+
+    stem = "model"
+    #: What the layer table and configurations call the class.
+    written_class: ClassVar[str] = "Functional"
+
+    @property
+    def captured(self) -> Captured:
+        """What the model is made of."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,12 @@ class _Tracer:
     state: dict[str, Value] = field(default_factory=dict[str, "Value"])
 
 
-def capture(inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str) -> Captured:
+def capture(
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    name: str,
+    written_class: str = SubModel.written_class,
+) -> Captured:
     """The graph that computes `outputs` from `inputs`.
 
     Raises:
@@ -98,7 +104,7 @@ def capture(inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str) -> C
     _check_tensors(outputs, "outputs")
     if len(set(inputs)) != len(inputs):
         raise CaptureError(f"model {name!r}: an input is given twice")
-    calls = _ordered_calls(inputs, outputs, name)
+    calls = ordered_calls(inputs, outputs, name)
     starts = _input_layers(inputs, calls)
     ends = {tensor.call for tensor in inputs}
     layers: list[Layer] = []
@@ -108,7 +114,7 @@ def capture(inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str) -> C
         else:
             layers.append(call.layer)
     layers = list(dict.fromkeys(layers))
-    names = _names(layers)
+    names = layer_names(layers)
     tracer = _Tracer(Builder(name))
     for tensor in inputs:
         _add_input(tracer, tensor, starts[tensor], names[starts[tensor]])
@@ -129,19 +135,21 @@ def capture(inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str) -> C
         builder.output(_output_name(builder, names[owner], at), value, mask)
     for param, value in tracer.state.items():
         builder.update(param, value)
-    graph = _with_outputs(builder.build(), outputs, tracer)
+    graph = _with_outputs(builder.build(), outputs, tracer, written_class)
     verify(graph)
     return Captured(
         graph, tracer.cells, tuple(layers), tuple(names[layer] for layer in layers)
     )
 
 
-def _with_outputs(graph: Graph, outputs: Sequence[Tensor], tracer: _Tracer) -> Graph:
+def _with_outputs(
+    graph: Graph, outputs: Sequence[Tensor], tracer: _Tracer, written_class: str
+) -> Graph:
     """The graph with its own row in the layer table, which names its outputs."""
     refs = tuple(tracer.refs[tensor] for tensor in outputs)
     types = tuple(tensor.type for tensor in outputs)
     config = Config.freeze({"name": graph.name})
-    row = LayerCall(ROOT, ROOT, "Functional", config, results=refs, types=types)
+    row = LayerCall(ROOT, ROOT, written_class, config, results=refs, types=types)
     return graph.replace(layers=(*graph.layers, row))
 
 
@@ -157,131 +165,7 @@ def _check_tensors(tensors: Sequence[object], what: str) -> None:
             )
 
 
-# --- order ----------------------------------------------------------------------
-
-
-def _ordered_calls(
-    inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str
-) -> list[Call]:
-    """Every call between inputs and outputs, in Keras's order of layers."""
-    finished, visits = _visit(inputs, outputs, name)
-    call_depth: dict[Call, int] = {}
-    layer_depth: dict[Layer, int] = {}
-    ends = {tensor.call for tensor in inputs}
-    for call in reversed(finished):
-        depth = max(call_depth.setdefault(call, 0), layer_depth.get(call.layer, 0))
-        layer_depth[call.layer] = call_depth[call] = depth
-        if call in ends:
-            continue
-        for tensor in call.inputs:
-            before = call_depth.get(tensor.call, 0)
-            call_depth[tensor.call] = max(depth + 1, before)
-    for at, tensor in enumerate(inputs):
-        if tensor.call not in call_depth:
-            # An input that nothing reads: Keras gives it depth 0, before the rest.
-            call_depth[tensor.call] = 0
-            visits[tensor.call.layer] = at - len(inputs)
-            finished.append(tensor.call)
-    position = {call: at for at, call in enumerate(finished)}
-    return sorted(
-        finished,
-        key=lambda call: (
-            -call_depth[call],
-            visits[call.layer],
-            position[call],
-        ),
-    )
-
-
-def _visit(
-    inputs: Sequence[Tensor], outputs: Sequence[Tensor], name: str
-) -> tuple[list[Call], dict[Layer, int]]:
-    """Calls in depth-first post-order, and when each layer was first met."""
-    ends = {tensor.call for tensor in inputs}
-    given = set(inputs)
-    finished: list[Call] = []
-    done: set[Call] = set()
-    open_: set[Call] = set()
-    visits: dict[Layer, int] = {}
-    for output in outputs:
-        stack = [(output, False)]
-        while stack:
-            tensor, leaving = stack.pop()
-            call = tensor.call
-            if leaving:
-                open_.discard(call)
-                done.add(call)
-                finished.append(call)
-                continue
-            if call in done or call in open_:
-                continue
-            visits.setdefault(call.layer, len(visits))
-            open_.add(call)
-            stack.append((tensor, True))
-            if tensor in given or call in ends:
-                continue
-            if isinstance(call.layer, InputLayer):
-                _disconnected(name, output, tensor, inputs)
-            stack.extend((source, False) for source in reversed(call.inputs))
-    return finished, visits
-
-
-def _disconnected(
-    name: str, output: Tensor, missing: Tensor, inputs: Sequence[Tensor]
-) -> None:
-    listed = ", ".join(repr(tensor) for tensor in inputs)
-    raise CaptureError(
-        f"model {name!r}: the graph is disconnected: output {output!r} depends on "
-        f"{missing!r}, which is not among the inputs",
-        details=[f"inputs: {listed}"],
-        hint="add that Input to the model's inputs",
-    )
-
-
-# --- names ----------------------------------------------------------------------
-
-
-def snake_case(name: str) -> str:
-    """The stem of an unnamed layer's name, as Keras forms it.
-
-    >>> snake_case("BatchNormalization"), snake_case("Conv2D"), snake_case("ReLU")
-    ('batch_normalization', 'conv2d', 're_lu')
-    """
-    name = re.sub(r"\W+", "", name)
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-def _names(layers: Sequence[Layer]) -> dict[Layer, str]:
-    taken: dict[str, Layer] = {}
-    for layer in layers:
-        if layer.name is None:
-            continue
-        other = taken.setdefault(layer.name, layer)
-        if other is not layer:
-            kinds = f"{type(other).__name__} and {type(layer).__name__}"
-            raise CaptureError(
-                f"two layers are called {layer.name!r} ({kinds})",
-                hint="names are unique in a model; rename one",
-            )
-    names: dict[Layer, str] = {}
-    counts: dict[str, int] = {}
-    for layer in layers:
-        if layer.name is not None:
-            names[layer] = layer.name
-            continue
-        stem = "input" if isinstance(layer, InputLayer) else _stem(layer)
-        name = stem
-        while name in taken:
-            counts[stem] = counts.get(stem, 0) + 1
-            name = f"{stem}_{counts[stem]}"
-        taken[name] = layer
-        names[layer] = name
-    return names
-
-
-def _stem(layer: Layer) -> str:
-    return "model" if isinstance(layer, SubModel) else snake_case(type(layer).__name__)
+# --- inlining -------------------------------------------------------------------
 
 
 def _output_name(builder: Builder, layer: str, position: int) -> str:
@@ -291,9 +175,6 @@ def _output_name(builder: Builder, layer: str, position: int) -> str:
         name = f"{layer}_{position}"
         position += 1
     return name
-
-
-# --- inlining -------------------------------------------------------------------
 
 
 def _input_layers(
@@ -342,19 +223,21 @@ def _inline(tracer: _Tracer, call: Call, scope: _Scope) -> None:
     params = _param_names(tracer, call, scope.path)
     is_model = isinstance(layer, SubModel)
     config = {"name": scope.path} if is_model else layer.get_config()
+    written_class = layer.written_class if is_model else type(layer).__name__
     config["name"] = scope.path
     types = tuple(tensor.type for tensor in call.outputs)
     inputs = tuple(tracer.refs[tensor] for tensor in call.inputs)
     entry = LayerCall(
         path,
         scope.path,
-        "Functional" if is_model else type(layer).__name__,
+        written_class,
         Config.freeze(config),
         call=number,
         inputs=inputs,
         results=_inner_results(call.fragment, row + 1) if is_model else (),
         types=types,
         params=() if is_model else tuple(params.values()),
+        arguments=_written_arguments(call),
     )
     builder.layers.append(entry)
     if is_model:
@@ -364,6 +247,16 @@ def _inline(tracer: _Tracer, call: Call, scope: _Scope) -> None:
     _inline_nodes(tracer, call, path, row, params, is_model)
     for tensor in call.outputs:
         tracer.refs[tensor] = Ref(row, tensor.index)
+
+
+def _written_arguments(call: Call) -> Config:
+    """The call's arguments for the layer table: ``{"tensor": i}`` for a tensor."""
+
+    def written(index: int) -> dict[str, int]:
+        return {"tensor": index}
+
+    arguments = call.given.arguments
+    return Config.freeze({k: filled(v, written) for k, v in arguments.items()})
 
 
 def _param_names(tracer: _Tracer, call: Call, path: str) -> dict[str, str]:
@@ -379,25 +272,13 @@ def _param_names(tracer: _Tracer, call: Call, path: str) -> dict[str, str]:
                 raise CaptureError(f"two params are called {name!r}")
             tracer.known[id(cell)] = name
             tracer.cells[name] = cell
-            tracer.builder.param(_renamed(param, name))
+            tracer.builder.param(replaced(param, name=name))
         names[param.name] = name
     return names
 
 
 def _cells_of(layer: Layer) -> dict[str, Cell]:
     return layer.captured.cells if isinstance(layer, SubModel) else layer.cells
-
-
-def _renamed(param: Param, name: str) -> Param:
-    return Param(
-        name,
-        param.type,
-        param.initializer,
-        param.regularizer,
-        param.constraint,
-        param.collection,
-        param.trainable,
-    )
 
 
 def _inner_results(fragment: Graph, offset: int) -> tuple[Ref, ...]:
@@ -437,6 +318,7 @@ def _append_table(
                 tuple(Ref(ref.call + offset, ref.index) for ref in inner.results),
                 inner.types,
                 tuple(params[name] for name in inner.params),
+                inner.arguments,
             )
         )
 

@@ -28,7 +28,7 @@ from typing import (
 from graphjit.errors import FormatError
 from graphjit.formats import plain
 from graphjit.formats.plain import refuse
-from graphjit.ops.base import OPS, Op
+from graphjit.ops.base import ADDED, OPS, Op
 
 __all__ = [
     "LEAVES",
@@ -130,20 +130,32 @@ def decode(hint: Any, data: object, where: str) -> Any:
 
 
 def encode_fields(value: object, where: str) -> dict[str, Any]:
-    """All fields of a dataclass instance, as a record."""
-    return {
+    """All fields of a dataclass instance, as a record.
+
+    A field that was `added` later is left out at its default, so that files written
+    before it are still what is written now.
+    """
+    entries = {
         name: encode(hint, getattr(value, name), f"{where}.{name}")
         for name, hint in _field_hints(type(value)).items()
     }
+    for name, default in _added(type(value)).items():
+        if entries[name] == default and type(entries[name]) is type(default):
+            del entries[name]
+    return entries
 
 
 def decode_fields(cls: type[Any], data: object, where: str) -> Any:
     """The instance of a dataclass from the record of its fields."""
-    hints = _field_hints(cls)
-    values = plain.record(data, tuple(hints), where)
+    hints, added = _field_hints(cls), _added(cls)
+    first = [name for name in hints if name not in added]
+    values = plain.record(data, first, where, tuple(added))
+    given = set(cast("dict[str, Any]", data))
+    order = [*(n for n in hints if n in given), *(n for n in hints if n not in given)]
     fields = {
-        name: decode(hint, value, f"{where}.{name}")
-        for (name, hint), value in zip(hints.items(), values, strict=True)
+        name: decode(hints[name], value, f"{where}.{name}")
+        for name, value in zip(order, values, strict=True)
+        if name in given
     }
     try:
         made = cls(**fields)
@@ -153,6 +165,17 @@ def decode_fields(cls: type[Any], data: object, where: str) -> Any:
     if encode_fields(made, where) != data:
         refuse(where, f"the form {made!r}", data)
     return made
+
+
+@functools.cache
+def _added(cls: type[Any]) -> dict[str, Any]:
+    """The fields that files written before them lack: what each is then, encoded."""
+    hints = _field_hints(cls)
+    return {
+        field.name: encode(hints[field.name], field.default, field.name)
+        for field in dataclasses.fields(cls)
+        if field.metadata.get(ADDED)
+    }
 
 
 # --- ops ------------------------------------------------------------------------

@@ -202,12 +202,15 @@ def _encode_param(param: Param, where: str) -> dict[str, Any]:
         plain.text(param.collection, f"{where}.collection"),
         plain.boolean(param.trainable, f"{where}.trainable"),
     )
-    return dict(zip(_PARAM, values, strict=True))
+    entries: dict[str, Any] = dict(zip(_PARAM, values, strict=True))
+    return {**entries, "recurrent": True} if param.recurrent else entries
 
 
 def _decode_param(data: object, where: str) -> Param:
     title = _titled(data, "name", where)
-    name, type_, *settings, collection, trainable = plain.record(data, _PARAM, title)
+    name, type_, *settings, collection, trainable, recurrent = plain.record(
+        data, _PARAM, title, ("recurrent",)
+    )
     initializer, regularizer, constraint = (
         decode(hint, value, f"{title}.{field}")
         for (field, hint), value in zip(_SETTINGS, settings, strict=True)
@@ -220,6 +223,7 @@ def _decode_param(data: object, where: str) -> Param:
         constraint,
         plain.text(collection, f"{title}.collection"),
         plain.boolean(trainable, f"{title}.trainable"),
+        recurrent is not None and plain.boolean(recurrent, f"{title}.recurrent"),
     )
 
 
@@ -301,7 +305,10 @@ def _encode_layer(call: LayerCall, where: str) -> dict[str, Any]:
         _written(call.types, f"{where}.types", leaves.encode_type),
         list(call.params),
     )
-    return dict(zip(_LAYER, values, strict=True))
+    entries: dict[str, Any] = dict(zip(_LAYER, values, strict=True))
+    if call.arguments.items:
+        entries["arguments"] = _encode_frozen(call.arguments, f"{where}.arguments")
+    return entries
 
 
 def _decode_layers(data: object, where: str) -> tuple[LayerCall, ...]:
@@ -319,12 +326,17 @@ def _decode_layers(data: object, where: str) -> tuple[LayerCall, ...]:
 
 def _decode_layer(data: object, where: str) -> LayerCall:
     title = _titled(data, "path", where)
-    path, layer, cls, config, call, parent, inputs, results, types, params = (
-        plain.record(data, _LAYER, title)
+    path, layer, cls, config, call, parent, inputs, results, types, params, given = (
+        plain.record(data, _LAYER, title, ("arguments",))
     )
     settings = _decode_frozen(config, f"{title}.config")
     if not isinstance(settings, Config):
         refuse(f"{title}.config", "a map", config)
+    arguments = (
+        Config() if given is None else _decode_frozen(given, f"{title}.arguments")
+    )
+    if not isinstance(arguments, Config):
+        refuse(f"{title}.arguments", "a map", given)
     return LayerCall(
         plain.text(path, f"{where}.path"),
         plain.text(layer, f"{title}.layer"),
@@ -336,6 +348,7 @@ def _decode_layer(data: object, where: str) -> LayerCall:
         _read(results, f"{title}.results", _table_ref),
         _read(types, f"{title}.types", leaves.decode_type),
         _read(params, f"{title}.params", plain.text),
+        arguments,
     )
 
 

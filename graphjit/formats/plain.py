@@ -86,8 +86,12 @@ def listing(data: object, where: str, count: int | None = None) -> list[Any]:
     return items
 
 
-def record(data: object, fields: Sequence[str], where: str) -> list[Any]:
+def record(
+    data: object, fields: Sequence[str], where: str, optional: Sequence[str] = ()
+) -> list[Any]:
     """The values of a map that has exactly these keys, in this order.
+
+    The `optional` ones come last; one that is left out has the value None.
 
     Raises:
         FormatError: An unknown key, a missing one, or keys in another order; it names
@@ -96,8 +100,10 @@ def record(data: object, fields: Sequence[str], where: str) -> list[Any]:
     if type(data) is not dict:
         refuse(where, "a map", data)
     entries = cast("dict[str, Any]", data)
+    left_out = [name for name in optional if name not in entries]
+    fields = [*fields, *(name for name in optional if name in entries)]
     if list(entries) == list(fields):
-        return list(entries.values())
+        return [entries.get(name) for name in (*fields, *left_out)]
     known = ", ".join(map(repr, fields)) or "no fields"
     for key in entries:
         if key not in fields:

@@ -14,6 +14,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Final,
     Protocol,
     TypeAlias,
     TypeVar,
@@ -29,22 +30,26 @@ if TYPE_CHECKING:
     import jax
 
 __all__ = [
+    "ADDED",
     "OPS",
     "Array",
     "Becomes",
     "ChannelAffine",
     "Elementwise",
     "Emit",
+    "KeepsElements",
     "Kernel",
     "Layout",
     "MixesRows",
     "Op",
     "Permuted",
     "Random",
+    "ReadsIds",
     "Refusal",
     "Result",
     "Same",
     "ScalesOutput",
+    "added",
     "fields_of",
     "operand_role",
     "register_op",
@@ -55,6 +60,7 @@ __all__ = [
 Array: TypeAlias = "jax.Array"
 Types: TypeAlias = TensorType | tuple[TensorType, ...]
 OpType = TypeVar("OpType", bound="type[Op]")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +148,6 @@ class Op:
         lower: Operand arrays to result arrays. An op with the `Random` trait also
             takes ``key=``; an op that owns body graphs takes ``run=``.
         kernels: Alternative lowerings.
-        threads: (operand, result) pairs: the result is the state's new value.
     """
 
     __slots__ = ()
@@ -153,7 +158,11 @@ class Op:
     infer: ClassVar[Callable[..., Types]]
     lower: ClassVar[Callable[..., Any]]
     kernels: ClassVar[tuple[Kernel, ...]] = ()
-    threads: ClassVar[tuple[tuple[int, int], ...]] = ()
+
+    @property
+    def threads(self) -> tuple[tuple[int, int], ...]:
+        """(operand, result) pairs: the result is the state's new value."""
+        return ()
 
     def to_inference(self) -> Becomes | None:
         """What this op is in an inference graph; None: the same."""
@@ -234,6 +243,25 @@ class Random:
     seed: int
 
 
+class KeepsElements:
+    """Trait: every element of every operand stands in the result, moved or cast.
+
+    So what must hold for all elements of the result must hold for the operands'.
+    """
+
+    __slots__ = ()
+
+
+class ReadsIds:
+    """Trait: operand 0 holds ids, whole numbers that count rows of something."""
+
+    __slots__ = ()
+
+    def id_count(self, types: Sequence[TensorType | None]) -> int | None:
+        """How many ids there are: they go from 0 to one less; None: not known."""
+        raise NotImplementedError
+
+
 class MixesRows:
     """Trait: a result at one row of the batch depends on other rows.
 
@@ -293,7 +321,20 @@ class ChannelAffine:
 OPS: Registry[type[Op]] = Registry("op", FormatError)
 
 
-@dataclass_transform(frozen_default=True)
+#: Under this key the metadata of a field says that it was `added`.
+ADDED: Final = "added"
+
+
+def added(default: T) -> T:
+    """An attribute that an op got after files were written without it.
+
+    Such attributes stand last; a file that lacks one means its default.
+    """
+    declared: Any = dataclasses.field(default=default, metadata={ADDED: True})
+    return declared
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(added,))
 def register_op(
     kind: str,
     *,

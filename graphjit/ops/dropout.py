@@ -1,20 +1,18 @@
-"""Dropout: random dropping of elements in training."""
+"""Random dropping of elements, and noise on them, in training.
+
+Every draw is made in the logical order of x, whatever layout x lies in, so that a pass
+that moves a transpose changes no result.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from graphjit.capture.arguments import Unfit, arg, fraction, integer, optional
-from graphjit.capture.emitter import Emitter
-from graphjit.capture.layer import LAYERS, Layer
 from graphjit.errors import ShapeError
-from graphjit.ir import Value
 from graphjit.layout import Layout, compose, identity, invert
-from graphjit.narrow import sequence_of
 from graphjit.ops.base import (
     Array,
     Becomes,
@@ -23,53 +21,38 @@ from graphjit.ops.base import (
     Random,
     Same,
     register_op,
+    with_fields,
 )
+from graphjit.ops.elementwise import Selu
 from graphjit.types import TensorType
 
-__all__ = ["Dropout", "DropoutOp"]
+__all__ = ["AlphaDropoutOp", "DropoutOp", "GaussianNoiseOp"]
 
 
-@register_op("dropout")
-class DropoutOp(Op, Random):
-    """Zero elements with probability `rate`, scale the others by 1 / (1 - rate).
+class DrawOp(Op, Random):
+    """An op that draws numbers for the elements of x, and is nothing in inference.
 
-    The elements of `noise_shape` that are 1 share one draw along that axis; None
-    draws for every element. `perm` is the layout x lies in: the draw is made in the
-    logical order, so that a pass that moves a transpose changes no result.
+    `perm` is the layout x lies in.
 
     Shapes:
         x: (...)  ->  (...)
     """
 
-    rate: float
-    seed: int
-    noise_shape: tuple[int | None, ...] | None = None
-    perm: tuple[int, ...] | None = None
+    __slots__ = ()
+
+    perm: tuple[int, ...] | None
 
     def infer(self, x: TensorType) -> TensorType:
-        if self.noise_shape is None:
-            return x
-        if len(self.noise_shape) != x.rank:
-            message = f"noise_shape {self.noise_shape} does not fit rank {x.rank}"
-            raise ShapeError(message)
-        for wanted, dim in zip(self.noise_shape, self._logical(x.shape), strict=True):
-            if wanted not in (None, 1) and isinstance(dim, int) and wanted != dim:
-                message = f"noise_shape {self.noise_shape} does not fit {x}"
-                raise ShapeError(message)
         return x
 
-    def _logical(self, shape: Sequence[object]) -> tuple[object, ...]:
+    def logical(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape of x in its logical order, from that in which it lies."""
         perm = self.perm or identity(len(shape))
         return tuple(shape[axis] for axis in invert(perm))
 
-    def lower(self, x: Array, *, key: Array) -> Array:
-        perm = self.perm or identity(x.ndim)
-        shape = tuple(x.shape[axis] for axis in invert(perm))
-        if self.noise_shape is not None:
-            pairs = zip(self.noise_shape, shape, strict=True)
-            shape = tuple(dim if n is None else n for n, dim in pairs)
-        kept = jnp.transpose(jax.random.bernoulli(key, 1 - self.rate, shape), perm)
-        return jnp.where(kept, x / (1 - self.rate), jnp.zeros((), x.dtype))
+    def laid(self, drawn: Array) -> Array:
+        """What was drawn in the logical order, in the layout of x."""
+        return jnp.transpose(drawn, self.perm or identity(drawn.ndim))
 
     def to_inference(self) -> Becomes:
         return Becomes(None, (0,), (Same(0),))
@@ -82,42 +65,89 @@ class DropoutOp(Op, Random):
         rank = len(layout.perm)
         perm = compose(self.perm or identity(rank), layout.perm)
         moved = None if perm == identity(rank) else perm
-        op = DropoutOp(self.rate, self.seed, self.noise_shape, moved)
-        return Permuted(op, (layout,), (layout,))
+        return Permuted(with_fields(self, perm=moved), (layout,), (layout,))
 
 
-def _noise_shape(value: Any) -> tuple[int | None, ...]:
-    items = sequence_of(value)
-    if items is None or not all(n is None or isinstance(n, int) for n in items):
-        raise Unfit("a tuple of ints or None")
-    return tuple(items)
+class KeepOp(DrawOp):
+    """A draw of which elements are kept, each with probability 1 - `rate`.
 
-
-@LAYERS.register("Dropout")
-class Dropout(Layer):
-    """Zero a fraction of the elements in training, scale the others up.
-
-    Shapes:
-        x: (...)  ->  (...)
-
-    Args:
-        rate: The fraction dropped; the kept ones are scaled by 1 / (1 - rate).
-        noise_shape: Shape of the draw; axes of size 1 share it, None means x's dim.
-        seed: Mixed into the caller's key; None for 0.
+    Along the axes where `noise_shape` is 1 all share one draw; None draws for every
+    element.
     """
 
-    carries_mask = True
-    renamed = {"p": "rate"}
+    __slots__ = ()
 
-    rate: float = arg(converter=fraction)
-    noise_shape: tuple[int | None, ...] | None = arg(
-        default=None, converter=optional(_noise_shape)
-    )
-    seed: int | None = arg(default=None, converter=optional(integer))
+    rate: float
+    noise_shape: tuple[int | None, ...] | None
 
-    def emit(self, emitter: Emitter, *inputs: Value) -> Value:
-        (x,) = inputs
-        if not 0 < self.rate < 1:
-            return x  # Keras draws nothing at either end.
-        op = DropoutOp(self.rate, self.seed or 0, self.noise_shape)
-        return emitter(op, emitter.cast(x))
+    def infer(self, x: TensorType) -> TensorType:
+        if self.noise_shape is None:
+            return x
+        if len(self.noise_shape) != x.rank:
+            message = f"noise_shape {self.noise_shape} does not fit rank {x.rank}"
+            raise ShapeError(message)
+        perm = self.perm or identity(x.rank)
+        dims = [x.shape[axis] for axis in invert(perm)]
+        for wanted, dim in zip(self.noise_shape, dims, strict=True):
+            if wanted not in (None, 1) and isinstance(dim, int) and wanted != dim:
+                message = f"noise_shape {self.noise_shape} does not fit {x}"
+                raise ShapeError(message)
+        return x
+
+    def kept(self, x: Array, key: Array) -> Array:
+        """A boolean that broadcasts against x."""
+        shape = self.logical(x.shape)
+        if self.noise_shape is not None:
+            pairs = zip(self.noise_shape, shape, strict=True)
+            shape = tuple(dim if n is None else n for n, dim in pairs)
+        return self.laid(jax.random.bernoulli(key, 1 - self.rate, shape))
+
+
+@register_op("dropout")
+class DropoutOp(KeepOp):
+    """Zero elements with probability `rate`, scale the others by 1 / (1 - rate)."""
+
+    rate: float
+    seed: int
+    noise_shape: tuple[int | None, ...] | None = None
+    perm: tuple[int, ...] | None = None
+
+    def lower(self, x: Array, *, key: Array) -> Array:
+        kept = self.kept(x, key)
+        return jnp.where(kept, x / (1 - self.rate), jnp.zeros((), x.dtype))
+
+
+@register_op("alpha_dropout")
+class AlphaDropoutOp(KeepOp):
+    """Set elements to selu's lower bound with probability `rate`.
+
+    Then an affine map brings mean and variance back to what they were, where they were
+    0 and 1 (arXiv:1706.02515).
+    """
+
+    rate: float
+    seed: int
+    noise_shape: tuple[int | None, ...] | None = None
+    perm: tuple[int, ...] | None = None
+
+    def lower(self, x: Array, *, key: Array) -> Array:
+        lowest = -Selu.alpha * Selu.scale
+        scale = ((1 - self.rate) * (1 + self.rate * lowest**2)) ** -0.5
+        shift = -scale * lowest * self.rate
+        kept = jnp.where(self.kept(x, key), x, jnp.asarray(lowest, x.dtype))
+        return kept * scale + shift
+
+
+@register_op("gaussian_noise")
+class GaussianNoiseOp(DrawOp):
+    """x + noise of mean 0, or `multiplied`: x * (1 + noise)."""
+
+    stddev: float
+    seed: int
+    multiplied: bool = False
+    perm: tuple[int, ...] | None = None
+
+    def lower(self, x: Array, *, key: Array) -> Array:
+        drawn = jax.random.normal(key, self.logical(x.shape), x.dtype)
+        noise = self.laid(drawn) * self.stddev
+        return x * (1 + noise) if self.multiplied else x + noise

@@ -14,11 +14,19 @@ import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
 from graphjit.layout import Layout
-from graphjit.ops.base import Array, Elementwise, Op, Permuted, register_op
+from graphjit.ops.base import (
+    Array,
+    Elementwise,
+    KeepsElements,
+    Op,
+    Permuted,
+    register_op,
+)
 from graphjit.types import DTYPE_BYTES, TensorType, broadcast_shapes
 
 __all__ = [
     "Add",
+    "AtLeast",
     "Average",
     "Cast",
     "Elu",
@@ -41,6 +49,7 @@ __all__ = [
     "Softsign",
     "Subtract",
     "Tanh",
+    "ThresholdedRelu",
 ]
 
 
@@ -82,6 +91,16 @@ class Relu(UnaryOp):
         if self.max_value is None:
             return y
         return jnp.where(y < self.max_value, y, jnp.asarray(self.max_value, y.dtype))
+
+
+@register_op("thresholded_relu")
+class ThresholdedRelu(UnaryOp):
+    """x where x > theta, strictly; 0 otherwise (arXiv:1402.3337)."""
+
+    theta: float = 1.0
+
+    def lower(self, x: Array) -> Array:
+        return jnp.where(x > self.theta, x, jnp.zeros((), x.dtype))
 
 
 @register_op("elu")
@@ -207,6 +226,16 @@ class Rsqrt(UnaryOp):
         return jax.lax.rsqrt(x + self.epsilon)
 
 
+@register_op("at_least")
+class AtLeast(UnaryOp):
+    """max(x, bound)."""
+
+    bound: float
+
+    def lower(self, x: Array) -> Array:
+        return jnp.maximum(x, jnp.asarray(self.bound, x.dtype))
+
+
 @register_op("negate")
 class Negate(UnaryOp):
     """-x."""
@@ -216,7 +245,7 @@ class Negate(UnaryOp):
 
 
 @register_op("cast")
-class Cast(UnaryOp):
+class Cast(UnaryOp, KeepsElements):
     """The same values in another element type."""
 
     dtype: str = "float32"

@@ -1,30 +1,21 @@
-"""Max and average pooling, over windows and over whole images."""
+"""Max and average pooling over windows of a channels-last image of any rank."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from graphjit.capture.arguments import arg, boolean, ints, optional, padding_name
-from graphjit.capture.emitter import Emitter
-from graphjit.capture.layer import LAYERS, Layer
 from graphjit.errors import ShapeError
-from graphjit.ir import Value
-from graphjit.ops.base import Array, Op, register_op
-from graphjit.ops.image import channels_last, data_format, spatial_axes
-from graphjit.ops.reduce import ReduceMax, ReduceMean
+from graphjit.layout import Layout
+from graphjit.ops.base import Array, Op, Permuted, register_op, with_fields
 from graphjit.ops.windows import Padding, explicit_pads, output_length
 from graphjit.types import Dim, TensorType
 
-__all__ = [
-    "AveragePool",
-    "AveragePooling2D",
-    "GlobalAveragePooling2D",
-    "GlobalMaxPooling2D",
-    "MaxPool",
-    "MaxPooling2D",
-]
+__all__ = ["AveragePool", "MaxPool", "PoolOp"]
 
 
 class PoolOp(Op):
@@ -52,10 +43,16 @@ class PoolOp(Op):
             zip(self.size, self.strides, strict=True)
         ):
             pads = self.padding if isinstance(self.padding, str) else self.padding[axis]
-            spatial.append(output_length(x.shape[axis + 1], window, stride, pads))
+            try:
+                length = output_length(x.shape[axis + 1], window, stride, pads)
+            except ShapeError as error:
+                message = f"{error.message} (axis {axis + 1} of channels-last x)"
+                raise ShapeError(message) from None
+            spatial.append(length)
         return x.with_shape((x.shape[0], *spatial, x.shape[-1]))
 
     def reduce(self, x: Array, start: float, combine: object) -> Array:
+        """Combine the elements of every window, those of pads being `start`."""
         pads = explicit_pads(self.padding, x.shape[1:-1], self.size, self.strides)
         assert pads is not None
         return jax.lax.reduce_window(
@@ -66,6 +63,29 @@ class PoolOp(Op):
             (1, *self.strides, 1),
             ((0, 0), *pads, (0, 0)),
         )
+
+    def permuted(
+        self, layout: Layout, types: Sequence[TensorType | None]
+    ) -> Permuted | None:
+        last = len(self.size) + 1
+        if layout.inner or layout.perm[0] != 0 or layout.perm[-1] != last:
+            return None
+        order = [axis - 1 for axis in layout.perm[1:-1]]
+        padding = self.padding
+        op = with_fields(
+            self,
+            size=tuple(self.size[axis] for axis in order),
+            strides=tuple(self.strides[axis] for axis in order),
+            padding=padding
+            if isinstance(padding, str)
+            else tuple(padding[axis] for axis in order),
+        )
+        return Permuted(op, (layout,), (layout,))
+
+    def flops(
+        self, operands: Sequence[TensorType | None], results: Sequence[TensorType]
+    ) -> int:
+        return math.prod(self.size) * Op.flops(self, operands, results)
 
 
 @register_op("max_pool")
@@ -93,124 +113,7 @@ class AveragePool(PoolOp):
     def lower(self, x: Array) -> Array:
         total = self.reduce(x, 0.0, jax.lax.add)
         pads = explicit_pads(self.padding, x.shape[1:-1], self.size, self.strides)
-        area = 1
-        for window in self.size:
-            area *= window
         if pads is None or all(pair == (0, 0) for pair in pads):
-            return total / area
+            return total / math.prod(self.size)
         ones = jnp.ones((1, *x.shape[1:-1], 1), x.dtype)
         return total / self.reduce(ones, 0.0, jax.lax.add)
-
-
-class _Pooling2D(Layer):
-    """Arguments of 2-D pooling."""
-
-    renamed = {"border_mode": "padding", "dim_ordering": "data_format"}
-
-    pool_size: tuple[int, ...] = arg(default=(2, 2), converter=ints(2))
-    strides: tuple[int, ...] | None = arg(default=None, converter=optional(ints(2)))
-    padding: str = arg(default="valid", converter=padding_name)
-    data_format: str = arg(default=None, converter=data_format)
-
-    def pool(self, x: Value, emitter: Emitter) -> Value:
-        raise NotImplementedError
-
-    def emit(self, emitter: Emitter, *inputs: Value) -> Value:
-        (x,) = inputs
-        emitter.check_rank(x, 4)
-        return channels_last(
-            emitter, x, self.data_format, lambda image: self.pool(image, emitter)
-        )
-
-
-@LAYERS.register("MaxPooling2D", "MaxPool2D")
-class MaxPooling2D(_Pooling2D):
-    """The largest element of every window of an image.
-
-    Shapes:
-        x: (n, h, w, c)  ->  (n, h', w', c), h' as for Conv2D with kernel pool_size;
-        (n, c, h, w) for channels_first.
-
-    Args:
-        pool_size: An int, or (rows, columns).
-        strides: An int or a pair; None for pool_size.
-        padding: "valid" or "same".
-        data_format: "channels_last", "channels_first", None for the configured one.
-    """
-
-    def pool(self, x: Value, emitter: Emitter) -> Value:
-        strides = self.strides or self.pool_size
-        return emitter(MaxPool(self.pool_size, strides, self.padding), x)
-
-
-@LAYERS.register("AveragePooling2D", "AvgPool2D")
-class AveragePooling2D(_Pooling2D):
-    """The mean of every window of an image, pads left out.
-
-    Shapes:
-        x: (n, h, w, c)  ->  (n, h', w', c), h' as for Conv2D with kernel pool_size;
-        (n, c, h, w) for channels_first.
-
-    Args:
-        pool_size: An int, or (rows, columns).
-        strides: An int or a pair; None for pool_size.
-        padding: "valid" or "same".
-        data_format: "channels_last", "channels_first", None for the configured one.
-    """
-
-    casts_integers = True
-
-    def pool(self, x: Value, emitter: Emitter) -> Value:
-        strides = self.strides or self.pool_size
-        return emitter(AveragePool(self.pool_size, strides, self.padding), x)
-
-
-class _GlobalPooling2D(Layer):
-    """Arguments of 2-D global pooling."""
-
-    renamed = {"dim_ordering": "data_format"}
-
-    data_format: str = arg(default=None, converter=data_format)
-    keepdims: bool = arg(default=False, converter=boolean)
-
-    def axes(self, emitter: Emitter, x: Value) -> tuple[int, ...]:
-        emitter.check_rank(x, 4)
-        return spatial_axes(4, self.data_format)
-
-
-@LAYERS.register("GlobalMaxPooling2D", "GlobalMaxPool2D")
-class GlobalMaxPooling2D(_GlobalPooling2D):
-    """The largest element of every channel.
-
-    Shapes:
-        x: (n, h, w, c)  ->  (n, c), or (n, 1, 1, c) with keepdims;
-        (n, c, h, w)  ->  (n, c), or (n, c, 1, 1) for channels_first.
-
-    Args:
-        data_format: "channels_last", "channels_first", None for the configured one.
-        keepdims: Whether the spatial axes stay, with size 1.
-    """
-
-    def emit(self, emitter: Emitter, *inputs: Value) -> Value:
-        (x,) = inputs
-        return emitter(ReduceMax(self.axes(emitter, x), self.keepdims), x)
-
-
-@LAYERS.register("GlobalAveragePooling2D", "GlobalAvgPool2D")
-class GlobalAveragePooling2D(_GlobalPooling2D):
-    """The mean of every channel.
-
-    Shapes:
-        x: (n, h, w, c)  ->  (n, c), or (n, 1, 1, c) with keepdims;
-        (n, c, h, w)  ->  (n, c), or (n, c, 1, 1) for channels_first.
-
-    Args:
-        data_format: "channels_last", "channels_first", None for the configured one.
-        keepdims: Whether the spatial axes stay, with size 1.
-    """
-
-    casts_integers = True
-
-    def emit(self, emitter: Emitter, *inputs: Value) -> Value:
-        (x,) = inputs
-        return emitter(ReduceMean(self.axes(emitter, x), self.keepdims), x)

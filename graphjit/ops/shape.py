@@ -1,4 +1,4 @@
-"""Ops that move elements: transpose, reshape, pad, concatenate, upsample."""
+"""Ops that move elements: transpose, reshape, pad, crop, concatenate, upsample."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
 from graphjit.layout import AxisOrder, Layout, compose, identity
-from graphjit.ops.base import Array, Op, Permuted, register_op
+from graphjit.ops.base import Array, KeepsElements, Op, Permuted, register_op
 from graphjit.types import Dim, Shape, TensorType, known_size, unify_dim
 
-__all__ = ["Concatenate", "Pad", "Reshape", "Transpose", "Upsample"]
+__all__ = ["Concatenate", "Crop", "Pad", "Reshape", "Transpose", "Upsample"]
 
 
 @register_op("transpose")
-class Transpose(Op):
+class Transpose(Op, KeepsElements):
     """Reorder axes: new axis i is old axis perm[i].
 
     Shapes:
@@ -46,7 +46,7 @@ class Transpose(Op):
 
 
 @register_op("reshape")
-class Reshape(Op):
+class Reshape(Op, KeepsElements):
     """Keep the first `keep` axes as they are and give the rest a new shape.
 
     Shapes:
@@ -162,7 +162,7 @@ def _physical_runs(
 
 
 @register_op("pad")
-class Pad(Op):
+class Pad(Op, KeepsElements):
     """Add `value` before and after each axis.
 
     Shapes:
@@ -205,8 +205,62 @@ class Pad(Op):
         return Permuted(Pad(pads, self.value), (layout,), (layout,))
 
 
+@register_op("crop")
+class Crop(Op):
+    """Cut elements off the beginning and the end of each axis; some must be left.
+
+    Shapes:
+        x: (d0, d1, …)  ->  (d0 - before0 - after0, …)
+    """
+
+    cuts: tuple[tuple[int, int], ...]
+
+    def infer(self, x: TensorType) -> TensorType:
+        if len(self.cuts) != x.rank:
+            raise ShapeError(f"{len(self.cuts)} cuts do not fit rank {x.rank}")
+        if any(before < 0 or after < 0 for before, after in self.cuts):
+            raise ShapeError(f"expected cuts >= 0, received {self.cuts}")
+        shape: list[Dim] = []
+        for axis, (dim, (before, after)) in enumerate(
+            zip(x.shape, self.cuts, strict=True)
+        ):
+            left = dim if before == after == 0 else None
+            if isinstance(dim, int):
+                left = dim - before - after
+                if left < 1:
+                    cut = f"cannot cut {before} + {after} off a length of {dim}"
+                    raise ShapeError(f"{cut} (axis {axis})")
+            shape.append(left)
+        return x.with_shape(shape)
+
+    def lower(self, x: Array) -> Array:
+        self.infer(TensorType(x.shape, x.dtype.name))  # dims unknown until now
+        pairs = zip(x.shape, self.cuts, strict=True)
+        return x[tuple(slice(before, dim - after) for dim, (before, after) in pairs)]
+
+    def is_identity(self, types: Sequence[TensorType | None]) -> bool:
+        return all(pair == (0, 0) for pair in self.cuts)
+
+    def after(self, earlier: Op, types: Sequence[TensorType | None]) -> Op | None:
+        if isinstance(earlier, Crop):
+            pairs = zip(earlier.cuts, self.cuts, strict=True)
+            return Crop(tuple((a + c, b + d) for (a, b), (c, d) in pairs))
+        return None
+
+    def flops(self, operands: object, results: object) -> int:
+        return 0
+
+    def permuted(
+        self, layout: Layout, types: Sequence[TensorType | None]
+    ) -> Permuted | None:
+        if layout.inner:
+            return None
+        cuts = tuple(self.cuts[axis] for axis in layout.perm)
+        return Permuted(Crop(cuts), (layout,), (layout,))
+
+
 @register_op("concatenate", roles=("x*",))
-class Concatenate(Op):
+class Concatenate(Op, KeepsElements):
     """Join along `axis`; the other dims agree.
 
     Shapes:
@@ -260,7 +314,7 @@ def _sum(a: Dim, b: Dim) -> Dim:
 
 
 @register_op("upsample")
-class Upsample(Op):
+class Upsample(Op, KeepsElements):
     """Repeat every element along each axis (nearest-neighbour interpolation).
 
     Shapes:

@@ -1,28 +1,20 @@
-"""Flatten, Reshape, Permute, ZeroPadding2D and UpSampling2D."""
+"""Flatten, Reshape, Permute and RepeatVector."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from graphjit.capture.arguments import (
-    Unfit,
-    arg,
-    choice,
-    ints,
-    shape_tuple,
-)
+from graphjit.capture.arguments import arg, shape_tuple, size
 from graphjit.capture.emitter import Emitter
 from graphjit.capture.layer import LAYERS, Layer
 from graphjit.errors import ShapeError
 from graphjit.ir import Value
-from graphjit.narrow import sequence_of
-from graphjit.ops.image import data_format, spatial_axes
-from graphjit.ops.shape import Pad, Transpose, Upsample
+from graphjit.ops.image import data_format
 from graphjit.ops.shape import Reshape as ReshapeOp
+from graphjit.ops.shape import Transpose, Upsample
 from graphjit.types import known_size
 
-__all__ = ["Flatten", "Permute", "Reshape", "UpSampling2D", "ZeroPadding2D"]
+__all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
 
 
 @LAYERS.register("Flatten")
@@ -66,7 +58,7 @@ class Reshape(Layer):
         size = known_size(type_.shape[1:])
         if size is None and -1 not in self.target_shape:
             message = "the input's dims must be known, or target_shape have a -1"
-            raise ShapeError(f"Reshape: {message}, the input is {type_}")
+            raise ShapeError(f"{emitter.title}: {message}, the input is {type_}")
         shape = self.target_shape
         if size is not None and shape.count(-1) == 1:
             fixed = math.prod(dim for dim in shape if dim != -1)
@@ -99,76 +91,22 @@ class Permute(Layer):
         return emitter(Transpose((0, *self.dims)), x)
 
 
-def _pads(value: Any) -> tuple[tuple[int, int], ...]:
-    """An int, 2 ints, or 2 pairs of ints."""
-    wanted = "an int, 2 ints, or 2 pairs of ints, all >= 0"
-    items = sequence_of(value)
-    rows = items if items is not None and len(items) == 2 else [value, value]
-    pads: list[tuple[int, int]] = []
-    for row in rows:
-        try:
-            before, after = ints(2, least=0)(row)
-        except Unfit:
-            raise Unfit(wanted) from None
-        pads.append((before, after))
-    return tuple(pads)
-
-
-@LAYERS.register("ZeroPadding2D")
-class ZeroPadding2D(Layer):
-    """Zeros around an image.
+@LAYERS.register("RepeatVector")
+class RepeatVector(Layer):
+    """A sequence of copies of a vector.
 
     Shapes:
-        x: (n, h, w, c)  ->  (n, h + top + bottom, w + left + right, c);
-        (n, c, h, w) for channels_first.
+        x: (batch, c)  ->  (batch, n, c)
 
     Args:
-        padding: An int; (rows, columns); or ((top, bottom), (left, right)).
-        data_format: "channels_last", "channels_first", None for the configured one.
+        n: How many.
     """
 
-    renamed = {"dim_ordering": "data_format"}
-
-    padding: tuple[tuple[int, int], ...] = arg(default=(1, 1), converter=_pads)
-    data_format: str = arg(default=None, converter=data_format)
+    n: int = arg(converter=size)
 
     def emit(self, emitter: Emitter, *inputs: Value) -> Value:
         (x,) = inputs
-        emitter.check_rank(x, 4)
-        pads = [(0, 0)] * 4
-        for axis, pair in zip(
-            spatial_axes(4, self.data_format), self.padding, strict=True
-        ):
-            pads[axis] = pair
-        return emitter(Pad(tuple(pads)), x)
-
-
-@LAYERS.register("UpSampling2D")
-class UpSampling2D(Layer):
-    """Repeat the rows and columns of an image.
-
-    Shapes:
-        x: (n, h, w, c)  ->  (n, h * size[0], w * size[1], c); (n, c, h, w) for
-        channels_first.
-
-    Args:
-        size: An int, or (rows, columns).
-        data_format: "channels_last", "channels_first", None for the configured one.
-        interpolation: "nearest".
-    """
-
-    renamed = {"dim_ordering": "data_format"}
-
-    size: tuple[int, ...] = arg(default=(2, 2), converter=ints(2))
-    data_format: str = arg(default=None, converter=data_format)
-    interpolation: str = arg(default="nearest", converter=choice("nearest"))
-
-    def emit(self, emitter: Emitter, *inputs: Value) -> Value:
-        (x,) = inputs
-        emitter.check_rank(x, 4)
-        factors = [1] * 4
-        for axis, factor in zip(
-            spatial_axes(4, self.data_format), self.size, strict=True
-        ):
-            factors[axis] = factor
-        return emitter(Upsample(tuple(factors)), x)
+        emitter.check_rank(x, 2)
+        (features,) = emitter.type_of(x).shape[1:]
+        column = (1, features if isinstance(features, int) else -1)
+        return emitter(Upsample((1, self.n, 1)), emitter(ReshapeOp(column), x))

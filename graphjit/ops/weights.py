@@ -1,4 +1,4 @@
-"""The kernel and the bias that many layers have: argument readers, and their params.
+"""The weights that many layers have: argument readers, and their params.
 
 Each layer still declares the arguments one by one, since their order is the documents'.
 """
@@ -17,7 +17,14 @@ from graphjit.initializers import Initializer
 from graphjit.ir import Value
 from graphjit.regularizers import Regularizer
 
-__all__ = ["bias_of", "constraint", "initializer", "kernel_of", "regularizer"]
+__all__ = [
+    "bias_of",
+    "constraint",
+    "gamma_and_beta",
+    "initializer",
+    "kernel_of",
+    "regularizer",
+]
 
 
 def initializer(value: Any) -> Initializer:
@@ -63,3 +70,40 @@ def bias_of(emitter: Emitter, layer: Layer, channels: int) -> Value | None:
         settings.bias_regularizer,
         settings.bias_constraint,
     )
+
+
+def gamma_and_beta(
+    emitter: Emitter,
+    layer: Layer,
+    shape: Sequence[int],
+    scale: bool = True,
+    center: bool = True,
+) -> tuple[Value | None, Value | None]:
+    """The scale and the shift of a norm, which declares gamma_initializer and its like.
+
+    Args:
+        emitter: Of the call.
+        layer: The norm.
+        shape: Of both.
+        scale: Whether there is a gamma; None in its place otherwise.
+        center: Whether there is a beta.
+    """
+    settings: Any = layer
+    gamma = beta = None
+    if scale:
+        gamma = emitter.param(
+            "gamma",
+            shape,
+            settings.gamma_initializer,
+            settings.gamma_regularizer,
+            settings.gamma_constraint,
+        )
+    if center:
+        beta = emitter.param(
+            "beta",
+            shape,
+            settings.beta_initializer,
+            settings.beta_regularizer,
+            settings.beta_constraint,
+        )
+    return gamma, beta

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 
+from graphjit.becoming import become
 from graphjit.builder import Rewriter
 from graphjit.errors import PassError, nearest
 from graphjit.ir import NO_CALL, Graph, Node
 from graphjit.passes.base import Entry, Pass
-from graphjit.passes.to_inference import become
 
 __all__ = ["Freeze"]
 

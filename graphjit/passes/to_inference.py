@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graphjit.becoming import become
 from graphjit.builder import Rewriter
-from graphjit.ir import Graph, Node, Value
-from graphjit.ops.base import Becomes, Same
+from graphjit.ir import Graph
+from graphjit.ops.base import Becomes
 from graphjit.passes.base import Entry, Pass
 
-__all__ = ["ToInference", "become"]
+__all__ = ["ToInference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +38,3 @@ class ToInference(Pass):
 
 def _kind(becomes: Becomes) -> str:
     return "its input" if becomes.op is None else becomes.op.kind
-
-
-def become(rewriter: Rewriter, node: Node, becomes: Becomes) -> None:
-    """Put what a node turns into in its place."""
-    operands = rewriter.operands(node)
-    made: tuple[Value, ...] = ()
-    if becomes.op is not None:
-        chosen = [operands[i] if i < len(operands) else None for i in becomes.operands]
-        new = rewriter.keep(node, op=becomes.op, operands=tuple(chosen), kernel="")
-        made = tuple(new.values())
-    for old, result in zip(node.values(), becomes.results, strict=True):
-        if isinstance(result, Same):
-            operand = operands[result.operand]
-            assert operand is not None
-            rewriter.replace(old, operand)
-        else:
-            rewriter.replace(old, made[result.index])

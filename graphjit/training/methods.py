@@ -29,6 +29,10 @@ class Trained:
     stop_training = False
     _trainer: Trainer | None = None
 
+    @property
+    def _model(self) -> Model:
+        return cast("Model", self)
+
     def compile(
         self,
         optimizer: Any = "rmsprop",
@@ -58,7 +62,7 @@ class Trained:
         from graphjit.training.trainer import Trainer
 
         self._trainer = Trainer(
-            cast("Model", self),
+            self._model,
             optimizer,
             loss,
             metrics,
@@ -121,6 +125,7 @@ class Trained:
             CaptureError: The model is not compiled.
             DataError: The data does not fit; says what, expected and received.
         """
+        self._model.build_on(x)
         return self._compiled("fit").fit(
             x,
             y,
@@ -152,6 +157,7 @@ class Trained:
             The loss, or ``[loss, *metrics]`` if there are any; a dict by name with
             `return_dict`.
         """
+        self._model.build_on(x)
         return self._compiled("evaluate").evaluate(
             x,
             y,
@@ -170,6 +176,7 @@ class Trained:
         return_dict: bool = False,
     ) -> Any:
         """One step on exactly these rows; what it returns is like `evaluate`'s."""
+        self._model.build_on(x)
         trainer = self._compiled("train_on_batch")
         return trainer.train_on_batch(x, y, sample_weight, class_weight, return_dict)
 
@@ -181,12 +188,13 @@ class Trained:
         return_dict: bool = False,
     ) -> Any:
         """The loss and metrics of these rows in one batch, nothing trained."""
+        self._model.build_on(x)
         trainer = self._compiled("test_on_batch")
         return trainer.test_on_batch(x, y, sample_weight, return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for `x` in one batch, as NumPy arrays."""
-        outputs = cast("Model", self).executable()(x)
+        outputs = self._model(x)
         items = sequence_of(outputs)
         if items is None:
             return np.asarray(outputs)

@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from graphjit import losses
-from graphjit.data import bind_inputs, in_order
+from graphjit.data import bind_inputs, free_batch, in_order
 from graphjit.errors import DataError, expected
 from graphjit.ir import Input
 from graphjit.losses import Loss
 from graphjit.narrow import mapping_of
 from graphjit.training.objective import Objective
-from graphjit.types import BATCH, TensorType
+from graphjit.types import TensorType
 
 __all__ = ["Table", "table_of", "warn_not_finite"]
 
@@ -61,6 +61,7 @@ def table_of(
     y: Any,
     sample_weight: Any = None,
     class_weight: Mapping[int, float] | None = None,
+    ids: Mapping[str, tuple[int, int]] | None = None,
 ) -> Table:
     """The data a user gave, checked.
 
@@ -72,12 +73,13 @@ def table_of(
         sample_weight: (n,), or (n, t) for a weight per time step; a list or dict for
             several outputs.
         class_weight: The weight of every class; for one output.
+        ids: For inputs that hold ids, by name: the lowest, and one past the highest.
 
     Raises:
         DataError: The data does not fit the model; says what, expected and received.
     """
-    free = [replaced(entry, type=_free_batch(entry.type)) for entry in inputs]
-    columns = tuple(np.asarray(array) for array in bind_inputs(free, x))
+    free = [replaced(entry, type=free_batch(entry.type)) for entry in inputs]
+    columns = tuple(np.asarray(array) for array in bind_inputs(free, x, ids or {}))
     rows = columns[0].shape[0]
     names = objective.outputs
     if rows == 0:
@@ -132,11 +134,6 @@ def _is_finite(array: Array) -> bool:
     # Two reductions make no temporary array; both pass a NaN on.
     with np.errstate(all="ignore"):
         return bool(np.isfinite(np.min(array)) and np.isfinite(np.max(array)))
-
-
-def _free_batch(type_: TensorType) -> TensorType:
-    """The type for all rows together, where the model has a fixed batch."""
-    return type_.with_shape((BATCH, *type_.shape[1:]))
 
 
 def _matched(names: Sequence[str], given: Any, what: str) -> list[Any]:

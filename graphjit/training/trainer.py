@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from graphjit.callbacks import CallbackList, History, checked
+from graphjit.data import rows_per_call
 from graphjit.errors import CaptureError, DataError, expected
 from graphjit.executable import Executable, compile_graph
+from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph, Output
 from graphjit.lower import is_wide, rng_key, x64_scope
 from graphjit.narrow import sequence_of
@@ -70,6 +72,7 @@ class Trainer:
             weighted_metrics=weighted_metrics,
         )
         self.objective = self.step.objective
+        self._ids = id_ranges(model.graph)
         self._state: TrainState | None = None
         self._version = -1
         self._fits = 0
@@ -97,6 +100,12 @@ class Trainer:
     ) -> History:
         """See `Model.fit`."""
         self.model.stop_training = False
+        if shuffle and any(param.recurrent for param in self.step.graph.params):
+            raise CaptureError(
+                "fit: the model is stateful, and shuffled rows have no order to carry "
+                "state along",
+                hint="fit(…, shuffle=False)",
+            )
         table = self._table(x, y, sample_weight, class_weight)
         held_out: Table | None = None
         if validation_data is not None:
@@ -193,9 +202,6 @@ class Trainer:
         partial = table.rows > size and table.rows % size != 0
         pads = partial and self.objective.rowwise and not _mixes_rows(exe.graph)
         batches = Batches(table, size, padded=pads)
-        held: dict[str, Any] = {}
-        if exe.graph.updates:
-            held = self.model.variables["state"]
         added: Any = np.zeros((), self.objective.dtype)
         if any(param.regularizer is not None for param in self.step.graph.params):
             penalty = self._program("penalty", lambda: jax.jit(self._penalty))
@@ -204,7 +210,7 @@ class Trainer:
         count = len(self.objective.outputs)
 
         def score(total: Any, batch: Batch) -> Any:
-            step = exe.step(held, batch.inputs)
+            step = self.model.advance(exe, batch.inputs)
             outputs = sequence_of(step.outputs) or [step.outputs]
             masks = sequence_of(step.masks) or [step.masks]
             parts = (outputs[:count], masks[:count], batch, outputs[count:], added)
@@ -356,23 +362,17 @@ class Trainer:
         graph = self.model.graph
         with x64_scope(graph):
             return table_of(
-                graph.inputs, self.objective, x, y, sample_weight, class_weight
+                graph.inputs,
+                self.objective,
+                x,
+                y,
+                sample_weight,
+                class_weight,
+                self._ids,
             )
 
     def _batch_size(self, given: int | None, rows: int) -> int:
-        fixed = _fixed_batch(self.step.graph)
-        size = given if given is not None else fixed or 32
-        if fixed is not None and size != fixed:
-            wanted = f"{fixed}, the model's fixed batch"
-            expected(DataError, "batch_size", wanted, size)
-        if fixed is not None and rows % fixed:
-            raise DataError(
-                f"expected a multiple of the model's batch of {fixed} rows, received "
-                f"{rows}"
-            )
-        if size < 1:
-            expected(DataError, "batch_size", "an int >= 1", size)
-        return size
+        return rows_per_call(self.step.graph.inputs, given, rows)
 
     def _answer(self, logs: dict[str, float], return_dict: bool) -> Any:
         if return_dict:
@@ -383,14 +383,6 @@ class Trainer:
 
 def _donating(step: TrainStep) -> Callable[..., Any]:
     return jax.jit(step.accumulating, donate_argnums=(0, 1))
-
-
-def _fixed_batch(graph: Graph) -> int | None:
-    """The number of rows the model was built for, where it was built for one."""
-    for entry in graph.inputs:
-        if entry.type.shape and isinstance(entry.type.shape[0], int):
-            return entry.type.shape[0]
-    return None
 
 
 def _mixes_rows(graph: Graph) -> bool:

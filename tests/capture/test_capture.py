@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graphjit.layers as L  # noqa: N812
+from graphjit.capture.snake_case import snake_case
 from graphjit.capture.tensor import Tensor
-from graphjit.capture.tracer import Captured, capture, snake_case
+from graphjit.capture.tracer import Captured, capture
 from graphjit.errors import CaptureError
 from graphjit.ir import Ref, Value
 from graphjit.lower import lower

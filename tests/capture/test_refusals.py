@@ -172,9 +172,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[GraphJitError], str]] = {
         "Add 's': expected tensors, received none",
     ),
     "call argument": (
+        lambda: L.Dense(3)(vector(), trainin=True),
+        CaptureError,
+        "Dense: unknown call argument 'trainin'\n  hint: did you mean 'training'?",
+    ),
+    "training": (
         lambda: L.Dense(3)(vector(), training=True),
         CaptureError,
-        "Dense: unknown call argument 'training'",
+        "Dense: training: expected False or None, received True\n  hint: one graph is "
+        "captured for both; model.apply(variables, x, training=True, rng=…) runs it as "
+        "in training",
     ),
     "truth": (
         lambda: bool(vector()),

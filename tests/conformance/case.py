@@ -38,7 +38,8 @@ class Arg:
 
     Attributes:
         shape: All numbers.
-        draw: "normal", "wide" (three times that), "positive", "mask" or "ints".
+        draw: "normal", "wide" (three times that), "positive", "mask", "ints" or
+            "ids" (from 0 to 4).
         weight: A param: its dims are numbers in every graph.
         dtype: "" for the float type under test.
         differentiable: Whether gradients to it are compared.
@@ -69,6 +70,7 @@ DRAWS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "positive": lambda rng, shape: rng.uniform(0.3, 2.5, shape),
     "mask": _mask,
     "ints": lambda rng, shape: rng.integers(-9, 10, shape),
+    "ids": lambda rng, shape: rng.integers(0, 5, shape),
 }
 
 

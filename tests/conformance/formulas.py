@@ -162,32 +162,6 @@ def dense(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array:
     return y if bias is None else y + bias
 
 
-def normalized(
-    op: Any, x: Array, gamma: Any, beta: Any, mean: Array, variance: Array
-) -> Array:
-    """(x - mean) / sqrt(variance + epsilon) * gamma + beta along `op.axis`."""
-    y = (np.moveaxis(x, op.axis, -1) - mean) / np.sqrt(variance + op.epsilon)
-    y = y * (1.0 if gamma is None else gamma) + (0.0 if beta is None else beta)
-    return np.moveaxis(y, -1, op.axis)
-
-
-def batch_norm(
-    op: Any,
-    x: Array,
-    gamma: Any,
-    beta: Any,
-    mean: Array,
-    variance: Array,
-    row_mask: Array | None = None,
-) -> tuple[Array, ...]:
-    rows = x if row_mask is None else x[row_mask]
-    flat = np.moveaxis(rows, op.axis, -1).reshape(-1, x.shape[op.axis])
-    y = normalized(op, x, gamma, beta, flat.mean(0), flat.var(0))
-    new_mean = op.momentum * mean + (1 - op.momentum) * flat.mean(0)
-    new_variance = op.momentum * variance + (1 - op.momentum) * flat.var(0)
-    return y, new_mean, new_variance
-
-
 def penalty(op: Any, x: Array, row_mask: Array | None = None) -> Array:
     rows = x if row_mask is None else x[row_mask]
     settings = op.regularizer.get_config()

@@ -21,12 +21,14 @@ class LayerCase:
         inputs: Shapes without the batch; several make a list.
         keras: Keras's keyword arguments where they differ; None: no such layer there.
         random: Whether training draws random numbers.
+        twin: Whether the layer in the other data format computes the same, moved.
     """
 
     settings: dict[str, Any]
     inputs: tuple[Shape, ...]
     keras: dict[str, Any] | None
     random: bool = False
+    twin: bool = True
 
     def __str__(self) -> str:
         settings = ",".join(f"{k}={v}" for k, v in self.settings.items())
@@ -44,10 +46,11 @@ def case(
     *inputs: Shape,
     keras: dict[str, Any] | None = {},  # noqa: B006 (never written to)
     random: bool = False,
+    twin: bool = True,
     **settings: Any,
 ) -> LayerCase:
     merged = None if keras is None else {**settings, **keras}
-    return LayerCase(settings, inputs, merged, random)
+    return LayerCase(settings, inputs, merged, random, twin)
 
 
 def row(layer: type[Layer], *cases: LayerCase) -> LayerRow:

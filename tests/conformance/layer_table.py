@@ -20,9 +20,27 @@ import graphjit.layers as L  # noqa: N812
 from graphjit.capture.layer import Layer
 from graphjit.capture.tracer import Captured, capture
 from tests.conformance.layer_case import FIRST, LayerRow, Shape, case, row
+from tests.conformance.layer_rows import (
+    activations,
+    attention,
+    conv,
+    embedding,
+    merge,
+    norms,
+    passing,
+    pooling,
+    recurrent,
+    shaping,
+)
 
-#: Names in `graphjit.layers` that are called on nothing.
-NOT_LAYERS = frozenset({"Input", "InputLayer", "Layer"})
+#: Cells take and return several tensors: tests/ops/recurrent tries them.
+CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"}
+
+#: Names in `graphjit.layers` that are no layers to call: functions among them.
+NOT_LAYERS = frozenset(
+    {"Input", "InputLayer", "Layer", *(name for name in L.__all__ if name.islower())}
+    | CELLS
+)
 
 # fmt: off
 ACTIVATIONS = (
@@ -32,36 +50,6 @@ ACTIVATIONS = (
 )
 # fmt: on
 IMAGE, IMAGE_FIRST = (7, 6, 4), (4, 7, 6)
-
-
-def pooling(layer: type[Layer]) -> LayerRow:
-    return row(
-        layer,
-        case(IMAGE, keras={"pool_size": 2}),
-        case(IMAGE, pool_size=(3, 2), strides=(2, 1)),
-        case(IMAGE, pool_size=(2, 3), strides=2, padding="same"),
-        case(IMAGE_FIRST, pool_size=3, strides=(1, 2), padding="same", **FIRST),
-    )
-
-
-def global_pooling(layer: type[Layer]) -> LayerRow:
-    return row(
-        layer,
-        case(IMAGE),
-        case(IMAGE, keepdims=True),
-        case(IMAGE_FIRST, **FIRST),
-        case(IMAGE_FIRST, keepdims=True, **FIRST),
-    )
-
-
-def merge(layer: type[Layer]) -> LayerRow:
-    return row(
-        layer,
-        case((5, 3), (5, 3)),
-        case((4,), (4,), (4,)),
-        case((5, 4, 3), (1, 1, 3)),
-        case((5, 3), (3,)),
-    )
 
 
 LAYER_ROWS: list[LayerRow] = [
@@ -75,8 +63,6 @@ LAYER_ROWS: list[LayerRow] = [
             keras={"activation": "hard_sigmoid"},
         ),
     ),
-    merge(L.Add),
-    pooling(L.AveragePooling2D),
     row(
         L.BatchNormalization,
         case((5, 4, 3), epsilon=0.02, momentum=0.8),
@@ -84,11 +70,9 @@ LAYER_ROWS: list[LayerRow] = [
         case((6,), scale=False),
         case((4, 5), axis=-2, center=False),
         case((4, 5), center=False, scale=False),
-    ),
-    row(
-        L.Concatenate,
-        case((5, 4, 3), (5, 4, 2)),
-        case((3, 5), (2, 5), (1, 5), axis=1),
+        case((6,), mode=1, epsilon=0.1, keras=None),
+        case((4, 5), mode=2, center=False, keras=None),
+        case((4, 5), masked=False, frozen="keep", keras=None),
     ),
     row(
         L.Conv2D,
@@ -122,48 +106,22 @@ LAYER_ROWS: list[LayerRow] = [
         case(IMAGE_FIRST, kernel_size=(3, 2), depth_multiplier=2, **FIRST),
     ),
     row(
-        L.Dropout,
-        case((5, 3), rate=0.4, random=True),
-        case((5, 3), rate=0.4, noise_shape=(None, 1, 3), seed=3, random=True),
-        case((5, 3), rate=0.0),
-    ),
-    row(
-        L.Flatten,
-        case((5, 4, 3)),
-        case((3, 5, 4), **FIRST),
-        case((5, 3), **FIRST),
-        case((4,)),
-    ),
-    global_pooling(L.GlobalAveragePooling2D),
-    global_pooling(L.GlobalMaxPooling2D),
-    pooling(L.MaxPooling2D),
-    merge(L.Multiply),
-    row(L.Permute, case((5, 4, 3), dims=(3, 1, 2)), case((5, 4), dims=(2, 1))),
-    row(
         L.ReLU,
         case((5, 3)),
         case((5, 3), max_value=0.7, negative_slope=0.1),
         case((5, 3), threshold=0.4, negative_slope=0.2, max_value=1.1),
     ),
-    row(
-        L.Reshape,
-        case((5, 4, 3), target_shape=(4, 15)),
-        case((5, 4, 3), target_shape=(2, -1)),
-        case((6,), target_shape=(3, 2)),
-    ),
     row(L.Softmax, case((5, 3)), case((5, 4, 3), axis=1)),
-    row(
-        L.UpSampling2D,
-        case((3, 4, 2)),
-        case((3, 4, 2), size=(1, 3)),
-        case((2, 3, 4), size=(3, 2), **FIRST),
-    ),
-    row(
-        L.ZeroPadding2D,
-        case((3, 4, 2)),
-        case((3, 4, 2), padding=(2, 1)),
-        case((2, 3, 4), padding=((1, 0), (2, 3)), **FIRST),
-    ),
+    *attention.LAYER_ROWS,
+    *conv.LAYER_ROWS,
+    *activations.LAYER_ROWS,
+    *embedding.LAYER_ROWS,
+    *merge.LAYER_ROWS,
+    *norms.LAYER_ROWS,
+    *passing.LAYER_ROWS,
+    *pooling.LAYER_ROWS,
+    *recurrent.LAYER_ROWS,
+    *shaping.LAYER_ROWS,
 ]
 
 EACH_LAYER_CASE = pytest.mark.parametrize(
@@ -176,8 +134,9 @@ EACH_LAYER_CASE = pytest.mark.parametrize(
 )
 
 
-def called(layer: Layer, inputs: Sequence[Shape], dtype: str = "float32") -> Captured:
-    """The model that is one call of the layer."""
+def called(layer: Layer, inputs: Sequence[Shape], dtype: str | None = None) -> Captured:
+    """The model that is one call of the layer; a layer of ids is called on integers."""
+    dtype = dtype or layer.first_input.dtype or "float32"
     tensors = [
         L.Input(shape, dtype=dtype, name=f"in{at}") for at, shape in enumerate(inputs)
     ]

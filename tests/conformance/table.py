@@ -23,8 +23,6 @@ from graphjit.builder import Builder
 from graphjit.functions import function_of
 from graphjit.ir import Graph
 from graphjit.ops import elementwise as ew
-from graphjit.ops.batch_norm import BatchNorm, BatchNormInference
-from graphjit.ops.conv.conv_op import ConvOp
 from graphjit.ops.dense import DenseOp
 from graphjit.ops.dropout import DropoutOp
 from graphjit.ops.function_op import FunctionOp
@@ -41,13 +39,25 @@ from tests.conformance.case import (
     Case,
     Layouts,
     Row,
-    above_zero,
     cases,
     ints,
     row_mask,
     w,
     wide,
     x,
+)
+from tests.conformance.rows import (
+    attention,
+    batch_norm,
+    conv,
+    embedding,
+    given,
+    learned_activations,
+    merge,
+    noise,
+    norms,
+    recurrent,
+    shaping,
 )
 
 ALL, SOME = Layouts.ALL, Layouts.SOME
@@ -247,13 +257,6 @@ MOVING = [
 # --- convolution and pooling ----------------------------------------------------------
 
 
-def conv(data: Arg, kernel: Arg, bias: bool = True, **attributes: Any) -> Case:
-    rank = len(data.shape) - 2
-    attributes.setdefault("strides", (1,) * rank)
-    args = (data, kernel, w(kernel.shape[-1])) if bias else (data, kernel)
-    return Case(ConvOp(**attributes), args)
-
-
 WINDOWS: list[dict[str, Any]] = [
     {"size": (2, 3), "strides": (2, 3)},
     {"size": (3, 2), "strides": (1, 2), "padding": "same"},
@@ -272,61 +275,17 @@ def pool(op: type[Any], formula: Callable[..., Any]) -> Row:
             *cases(op, [BOXES], x(2, 3, 4, 5, 2)),
         ),
         formula,
+        exact=False,
     )
 
 
 CONVOLUTION = [
-    Row(
-        ConvOp,
-        (
-            conv(x(2, 5, 7, 3), w(3, 2, 3, 4)),
-            conv(x(2, 6, 7, 3), w(3, 2, 3, 4), strides=(2, 3), padding="same"),
-            conv(x(2, 8, 7, 2), w(2, 3, 2, 4), dilation=(3, 2), padding="same"),
-            conv(x(2, 6, 7, 2), w(3, 2, 2, 4), False, padding=((2, 0), (1, 3))),
-            conv(x(2, 5, 4, 6), w(2, 3, 2, 9), groups=3, strides=(2, 1)),
-            conv(x(2, 5, 6, 3), w(3, 2, 1, 6), groups=3, padding="same"),
-            conv(x(2, 4, 3, 5), w(1, 1, 5, 2), False),
-            conv(x(2, 9, 4), w(3, 2, 6), groups=2, dilation=(2,), padding="same"),
-            conv(x(2, 9, 4), w(4, 4, 3), strides=(2,), padding=((3, 0),)),
-            conv(x(2, 4, 5, 3, 2), w(2, 3, 2, 2, 3), strides=(1, 2, 1)),
-            conv(
-                x(2, 4, 5, 3, 4),
-                w(2, 1, 2, 2, 4),
-                False,
-                strides=(2, 1, 1),
-                padding="same",
-                groups=2,
-            ),
-        ),
-        formulas.conv,
-    ),
+    *conv.ROWS,
     pool(MaxPool, formulas.max_pool),
     pool(AveragePool, formulas.average_pool),
 ]
 
 # --- weights, statistics, randomness --------------------------------------------------
-
-
-def statistics(op: type[Any], data: Arg, **more: Any) -> Case:
-    """A norm over `data` with all four vectors, less those named in `without`."""
-    without, mask = more.pop("without", ()), more.pop("mask", False)
-    channels = data.shape[more["axis"]]
-    named = {
-        "gamma": w(channels),
-        "beta": w(channels),
-        "mean": w(channels),
-        "variance": above_zero(channels),
-    }
-    vectors = tuple(None if k in without else v for k, v in named.items())
-    args = (data, *vectors, *((row_mask(data.shape[0]),) if mask else ()))
-    return Case(op(**more), args)
-
-
-def frozen_norm(op: BatchNorm, *arrays: Any) -> Any:
-    """What each setting of `frozen` says: given statistics, or the batch's, kept."""
-    if op.frozen == "infer":
-        return formulas.normalized(op, *arrays[:5]), arrays[3], arrays[4]
-    return formulas.batch_norm(op, *arrays)[0], arrays[3], arrays[4]
 
 
 def kept_or_zero(op: DropoutOp, operands: list[Any], results: list[Any]) -> None:
@@ -355,45 +314,7 @@ WEIGHTED = [
         layouts=SOME,
         exact=False,
     ),
-    Row(
-        BatchNorm,
-        (
-            statistics(BatchNorm, x(5, 3, 4, 6), axis=3, epsilon=0.02, momentum=0.7),
-            statistics(BatchNorm, x(5, 6, 4), axis=1, without=("gamma",), momentum=0.0),
-            statistics(BatchNorm, x(5, 6), axis=1, without=("beta",), frozen="keep"),
-            statistics(
-                BatchNorm,
-                x(5, 4, 3, 6),
-                axis=2,
-                without=("gamma", "beta"),
-                frozen="update",
-            ),
-            statistics(BatchNorm, x(5, 4, 6), axis=2, mask=True, momentum=0.6),
-            statistics(
-                BatchNorm, x(5, 2, 3), axis=1, mask=True, epsilon=0.1, frozen="keep"
-            ),
-        ),
-        formulas.batch_norm,
-        inference=lambda op, *a: (formulas.normalized(op, *a[:5]), a[3], a[4]),
-        frozen=frozen_norm,
-        layouts=ALL,
-        exact=False,
-        tolerance=1e-11,
-    ),
-    Row(
-        BatchNormInference,
-        (
-            statistics(BatchNormInference, x(5, 3, 4, 6), axis=3, epsilon=0.02),
-            statistics(BatchNormInference, x(5, 6, 4), axis=1, without=("gamma",)),
-            statistics(BatchNormInference, x(5, 6), axis=1, without=("beta",)),
-            statistics(
-                BatchNormInference, x(5, 4, 3, 6), axis=2, without=("gamma", "beta")
-            ),
-        ),
-        formulas.normalized,
-        layouts=ALL,
-        tolerance=1e-11,
-    ),
+    *batch_norm.ROWS,
     Row(
         DropoutOp,
         cases(
@@ -478,6 +399,15 @@ ROWS: list[Row] = [
     *CONVOLUTION,
     *WEIGHTED,
     *BODIES,
+    *attention.ROWS,
+    *embedding.ROWS,
+    *learned_activations.ROWS,
+    *merge.ROWS,
+    *norms.ROWS,
+    *given.ROWS,
+    *noise.ROWS,
+    *recurrent.ROWS,
+    *shaping.ROWS,
 ]
 
 EACH_ROW = pytest.mark.parametrize("row", [pytest.param(r, id=r.kind) for r in ROWS])

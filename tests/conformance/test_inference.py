@@ -49,7 +49,7 @@ def test_becomes_its_formula(row: Row, case: Case, mode: str) -> None:
 
 @pytest.mark.parametrize(("row", "case", "mode"), CHANGING)
 def test_becomes_is_well_formed(row: Row, case: Case, mode: str) -> None:
-    becomes = change(case.op, mode)
+    becomes = change(case.op_for("float32"), mode)
     assert becomes is not None
     types = case.types("float32")
     old = result_types(case.op_for("float32"), types)

@@ -74,7 +74,7 @@ CHANNELS_FIRST = [
     pytest.param(row.layer, case, id=f"{row.layer.__name__}{case}")
     for row in LAYER_ROWS
     for case in row.cases
-    if case.settings.get("data_format") == "channels_first"
+    if case.settings.get("data_format") == "channels_first" and case.twin
 ]
 
 
@@ -95,7 +95,7 @@ def test_channels_first_is_a_transposed_twin(
     (name,) = [f"output {output.name}" for output in first.outputs]
     found = evaluate(first, variables, [x], rng=0)[name]
     twin = evaluate(last, variables, [np.moveaxis(x, 1, -1)], rng=0)[name]
-    moves = found.ndim == 4
+    moves = found.ndim == x.ndim
     np.testing.assert_allclose(
         found, np.moveaxis(twin, -1, 1) if moves else twin, rtol=1e-6, atol=1e-6
     )
@@ -122,7 +122,10 @@ def test_layers_jit_and_differentiate(layer: type[Layer], case: LayerCase) -> No
         step = function(params, variables["state"], x, 0)
         return (step.outputs**2).sum()
 
-    gradients = jax.eval_shape(jax.grad(loss, (0, 1)), variables["params"], inputs)
-    shapes = [g.shape for g in jax.tree.leaves(gradients[1])]
-    assert shapes == [np.shape(x) for x in inputs]
+    # There is no gradient to whole numbers.
+    wrt = (0, 1) if all(x.dtype.kind == "f" for x in inputs) else (0,)
+    gradients = jax.eval_shape(jax.grad(loss, wrt), variables["params"], inputs)
+    shapes = [[g.shape for g in jax.tree.leaves(tree)] for tree in gradients]
+    data = (variables["params"], inputs)
+    assert shapes == [[np.shape(x) for x in jax.tree.leaves(data[at])] for at in wrt]
     assert IMAGE

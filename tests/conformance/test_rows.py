@@ -48,7 +48,8 @@ def test_rows_are_apart(row: Row, case: Case) -> None:
 
 def _other_first_row(array: Array) -> Array:
     array = array.copy()
-    array[0] = array[0][::-1] * 3 + 1
+    row = array[0][::-1] if array.ndim > 1 else array[0]
+    array[0] = row * 3 + 1
     return array
 
 
@@ -60,9 +61,9 @@ def test_rows_of_padding_change_nothing(row: Row, case: Case) -> None:
     operands = case.arrays()
     count = case.args[0].shape[0]  # type: ignore[union-attr]
     operands += [None] * (place + 1 - len(operands))
-    mask = operands[place]
-    operands[place] = np.ones(count, bool) if mask is None else mask
-    plain = run_op(case.op, operands if mask is not None else operands[:place])
+    plain = run_op(case.op, operands)
+    if operands[place] is None:
+        operands[place] = np.ones(count, bool)
     padding = np.array([1e6, -1e6])
     padded = [
         _padded(array, padding)
@@ -80,6 +81,6 @@ def test_rows_of_padding_change_nothing(row: Row, case: Case) -> None:
 def _padded(array: Array, values: Array) -> Array:
     """Two rows more: of garbage, or of False in a mask."""
     if array.dtype == bool:
-        return np.append(array, [False, False])
+        return np.concatenate([array, np.zeros((2, *array.shape[1:]), bool)])
     rows = values.reshape(-1, *[1] * (array.ndim - 1))
     return np.concatenate([array, np.broadcast_to(rows, (2, *array.shape[1:]))])

@@ -12,6 +12,7 @@ import pytest
 from graphjit.builder import Builder
 from graphjit.ir import Value
 from graphjit.ops.base import ChannelAffine, Refusal, ScalesOutput
+from graphjit.ops.einsum import EinsumOp
 from graphjit.types import TensorType
 from graphjit.verify import verify
 from tests.conformance.case import Array, Case, close, function_of, present, run_op
@@ -53,14 +54,22 @@ def test_scaled_output(case: Case) -> None:
     op, result = case.op, case.results[0]
     assert isinstance(op, ScalesOutput)
     scale, shift = vectors(result.shape[-1])
+    refused: list[Refusal] = []
 
     def emit(builder: Builder, values: list[Any]) -> list[Value]:
         operands = op.scale_output(builder, values[:-2], *values[-2:])
-        assert not isinstance(operands, Refusal)
+        if isinstance(operands, Refusal):
+            refused.append(operands)
+            return []
         return [builder.node(case.op, operands)[0]]
 
-    (found,) = computed([*case.arrays(), scale, shift], emit)
-    close(found, result * scale + shift, 1e-12)
+    found = computed([*case.arrays(), scale, shift], emit)
+    if refused:
+        # Only an op that a kernel's axes do not decide may have no rule.
+        assert isinstance(op, EinsumOp)
+        assert refused[0].reason
+        return
+    close(found[0], result * scale + shift, 1e-12)
 
 
 @pytest.mark.parametrize("case", with_trait(ScalesOutput))

@@ -44,6 +44,7 @@ class Maker:
         pool: The tensors made so far, oldest first.
         formats: For images where their channels are.
         calls: Layers called so far, with the shapes they were called on.
+        made: How many layers were made.
     """
 
     rng: random.Random
@@ -51,6 +52,7 @@ class Maker:
     pool: list[Tensor] = field(default_factory=list)
     formats: dict[Tensor, str] = field(default_factory=dict)
     calls: list[tuple[Layer, tuple[Any, ...]]] = field(default_factory=list)
+    made: int = 0
 
     def one_of(self, *choices: T) -> T:
         return self.rng.choice(choices)
@@ -98,8 +100,9 @@ class Maker:
         return output
 
     def make(self, cls: type[Layer], *args: Any, **settings: Any) -> Layer:
+        self.made += 1
         if self.chance(15):
-            settings["name"] = f"named_{len(self.calls)}"
+            settings["name"] = f"named_{self.made}"
         return cls(*args, dtype=self.dtype, **settings)
 
     def weights(self, *slots: str) -> dict[str, Any]:

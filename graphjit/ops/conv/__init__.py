@@ -1,1 +1,1 @@
-"""Convolutions: the op, its CPU kernels, and the layers."""
+"""Convolutions: plain, transposed, locally connected; their kernels and layers."""

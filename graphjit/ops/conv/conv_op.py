@@ -18,6 +18,12 @@ from graphjit.ops.base import (
     register_op,
 )
 from graphjit.ops.conv.cpu_kernels import DEPTHWISE_SHIFTED
+from graphjit.ops.conv.operands import (
+    FORMAT_HINT,
+    SPATIAL,
+    check_operands,
+    check_ranks,
+)
 from graphjit.ops.dense import DenseOp, affine_bias
 from graphjit.ops.elementwise import Add, Multiply
 from graphjit.ops.reduce import ReduceSum
@@ -27,9 +33,7 @@ from graphjit.types import Dim, TensorType, known_size
 
 __all__ = ["ConvOp"]
 
-_SPATIAL = "DHW"
 _IMAGE_CHANNELS = (1, 3, 4)
-_FORMAT_HINT = 'the input looks channels_first; say data_format="channels_first"'
 
 
 @register_op("conv", roles=("x", "kernel", "bias"))
@@ -60,58 +64,45 @@ class ConvOp(Op, ScalesOutput):
         self, x: TensorType, kernel: TensorType, bias: TensorType | None = None
     ) -> TensorType:
         rank = self.rank
-        layout = f"N{_SPATIAL[3 - rank :]}C"
+        axes = f"{SPATIAL[3 - rank :]}IO"
         pads = () if isinstance(self.padding, str) else self.padding
         if len(self.rates()) != rank or (pads and len(pads) != rank):
             message = f"strides {self.strides} want dilation and padding of {rank} axes"
             raise ShapeError(message)
-        if x.rank != rank + 2:
-            message = (
-                f"expected x of rank {rank + 2} ({layout}), received rank {x.rank}"
-            )
-            raise ShapeError(message)
-        if kernel.rank != rank + 2:
-            raise ShapeError(f"expected a kernel of rank {rank + 2}, received {kernel}")
-        if x.dtype != kernel.dtype:
-            raise ShapeError(f"x is {x.dtype}, kernel is {kernel.dtype}")
-        *taps, per_group, filters = kernel.shape
-        wanted = per_group * self.groups if isinstance(per_group, int) else None
-        channels = x.shape[-1]
-        if channels != wanted:
-            found = "an unknown number" if channels is None else channels
-            message = f"kernel wants {wanted} input channels, x has {found}"
-            notes = {
-                "x": f"read as {layout}, channels = axis {rank + 1}",
-                "kernel": f"{_SPATIAL[3 - rank :]}IO",
-            }
-            hint = _FORMAT_HINT if x.shape[1] == wanted else None
-            raise ShapeError(message, notes=notes, hint=hint)
+        if isinstance(self.padding, str) and self.padding not in ("valid", "same"):
+            wanted = "'valid', 'same' or a pair of ints per axis"
+            raise ShapeError(f"padding: expected {wanted}, received {self.padding!r}")
+        check_ranks(x, kernel, rank)
+        per_group, filters = kernel.shape[-2:]
+        channels = per_group * self.groups if isinstance(per_group, int) else None
         if not isinstance(filters, int) or filters % self.groups:
             raise ShapeError(f"{filters} filters do not divide by {self.groups} groups")
-        if bias is not None and bias.shape != (filters,):
-            message = f"bias: expected shape ({filters},), received {bias.shape}"
-            raise ShapeError(message)
-        spatial: list[Dim] = []
+        check_operands(x, kernel, bias, axes=axes, channels=channels, filters=filters)
+        return x.with_shape((x.shape[0], *self._lengths(x, kernel), filters))
+
+    def _lengths(self, x: TensorType, kernel: TensorType) -> list[Dim]:
+        """The spatial dims of the result."""
+        lengths: list[Dim] = []
         for axis, (tap, stride, rate) in enumerate(
-            zip(taps, self.strides, self.rates(), strict=True)
+            zip(kernel.shape[:-2], self.strides, self.rates(), strict=True)
         ):
             assert isinstance(tap, int)
-            padding = self.padding if isinstance(self.padding, str) else pads[axis]
-            window, length = span(tap, rate), x.shape[axis + 1]
+            padding = self.padding
+            pads = padding if isinstance(padding, str) else padding[axis]
             try:
-                spatial.append(output_length(length, window, stride, padding))
+                length = output_length(x.shape[axis + 1], span(tap, rate), stride, pads)
             except ShapeError as error:
-                message = f"{error.message} (axis {axis + 1})"
                 few = x.shape[1] in _IMAGE_CHANNELS and axis == 0
                 raise ShapeError(
-                    message,
-                    notes={"x": f"read as {layout}"},
-                    hint=_FORMAT_HINT if few else None,
+                    f"{error.message} (axis {axis + 1})",
+                    notes={"x": f"read as N{SPATIAL[3 - self.rank :]}C"},
+                    hint=FORMAT_HINT if few else None,
                 ) from None
-        return x.with_shape((x.shape[0], *spatial, filters))
+            lengths.append(length)
+        return lengths
 
     def lower(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
-        spatial = _SPATIAL[3 - self.rank :]
+        spatial = SPATIAL[3 - self.rank :]
         layout = f"N{spatial}C"
         y = jax.lax.conv_general_dilated(
             x,

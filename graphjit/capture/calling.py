@@ -1,0 +1,163 @@
+"""Calling a layer: its fragment is emitted, and the call goes into the layer's list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from graphjit.becoming import inference_form
+from graphjit.builder import Builder
+from graphjit.capture.call_arguments import Given, Slot, bind_call, filled
+from graphjit.capture.emitter import Emitter
+from graphjit.capture.layer import Layer, layer_name
+from graphjit.capture.tensor import Call, Tensor, user_location
+from graphjit.errors import CaptureError
+from graphjit.ir import Graph, Value
+from graphjit.narrow import sequence_of
+from graphjit.ops.elementwise import Cast
+from graphjit.ops.penalty import Penalty
+from graphjit.types import TensorType, is_floating
+
+__all__ = [
+    "add_call",
+    "call_layer",
+    "detached_call",
+    "emit_fragment",
+    "fragment_of",
+    "input_call",
+    "input_tensor",
+]
+
+
+def call_layer(
+    layer: Layer, inputs: Any, more: Sequence[Any] = (), **kwargs: Any
+) -> Any:
+    """Apply a layer to a tensor or a list of tensors."""
+    given = bind_call(layer, layer_name(layer), inputs, more, kwargs)
+    outputs = add_call(layer, given, fragment_of(layer, given))
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def fragment_of(layer: Layer, given: Given) -> Graph:
+    """What a call computes; with ``training=False`` as in inference, for ever."""
+    asked = dict(given.arguments)
+    training = asked.pop("training", None)
+    fragment = layer.fragment(replace(given, arguments=asked))
+    return fragment if training is None else inference_form(fragment)
+
+
+def add_call(layer: Layer, given: Given, fragment: Graph) -> list[Tensor]:
+    """Append a call to the layer's list and return its outputs."""
+    layer.put_given_weights()
+    call = detached_call(layer, given, fragment, len(layer.calls))
+    layer._calls.append(call)  # pyright: ignore[reportPrivateUsage]
+    return list(call.outputs)
+
+
+def detached_call(layer: Layer, given: Given, fragment: Graph, index: int = 0) -> Call:
+    """A call that stands in no layer's list."""
+    call = Call(layer, index, given, fragment, loc=user_location())
+    types = fragment.types()
+    for at, output in enumerate(fragment.outputs):
+        mask_type = None if output.mask is None else types[output.mask]
+        call.outputs.append(Tensor(types[output.value], call, at, mask_type))
+    return call
+
+
+def emit_fragment(layer: Layer, given: Given) -> Graph:
+    """What a call of the layer computes, as a graph of its own."""
+    emitter = Emitter(layer, layer_name(layer))
+    builder = emitter.builder
+    builder.loc = user_location()
+    if layer.name is not None:
+        builder.prefix = f"{layer.name}/"
+    values, masks = _entries(builder, given.inputs)
+    cast = [_autocast(emitter, value) for value in values]
+    inputs, arguments = cast[: given.count], dict(given.arguments)
+    if "mask" in arguments:
+        masks = _given_masks(emitter, arguments.pop("mask"), values, len(inputs))
+    else:
+        masks = masks[: given.count]
+    emitter.masks = tuple(masks)
+    named = {
+        name: filled(value, cast.__getitem__)
+        for name, value in arguments.items()
+        if not (isinstance(value, Slot) and value.index < given.count)
+    }
+    returned = layer.emit(emitter, *inputs, **named)
+    outputs = [returned] if isinstance(returned, Value) else list(returned)
+    carried = layer.emit_masks(emitter, inputs, masks, outputs)
+    regularizer = layer.activity_regularizer_or_none
+    for index, (value, mask) in enumerate(zip(outputs, carried, strict=True)):
+        builder.output(f"y{index}", value, mask)
+        if regularizer is not None:
+            builder.loss(f"activity{index}", emitter(Penalty(regularizer), value))
+    return emitter.finish()
+
+
+def _entries(
+    builder: Builder, tensors: Sequence[Tensor]
+) -> tuple[list[Value], list[Value | None]]:
+    """The fragment's inputs: a value, and a mask or none, for every tensor."""
+    values: list[Value] = []
+    masks: list[Value | None] = []
+    for index, tensor in enumerate(tensors):
+        values.append(builder.input(f"x{index}", tensor.type))
+        source = tensor.call.layer.name
+        if source is not None:
+            builder.labels[values[-1]] = f"%{source}"
+        mask = None
+        if tensor.mask_type is not None:
+            mask = builder.input(f"mask{index}", tensor.mask_type)
+        masks.append(mask)
+    return values, masks
+
+
+def _given_masks(
+    emitter: Emitter, argument: Any, values: Sequence[Value], count: int
+) -> list[Value | None]:
+    """The masks a call was given with `mask=`, one for every input."""
+    items: list[Any] = sequence_of(argument) or [argument]
+    if len(items) != count:
+        raise CaptureError(
+            f"{emitter.title}: mask: expected {count} masks, received {len(items)}"
+        )
+    masks: list[Value | None] = []
+    for item in items:
+        mask = filled(item, values.__getitem__)
+        if not (mask is None or isinstance(mask, Value)):
+            received = type(mask).__name__
+            message = f"mask: expected a tensor, received {received}"
+            raise CaptureError(f"{emitter.title}: {message}")
+        if mask is not None and emitter.type_of(mask).dtype != "bool":
+            mask = emitter(Cast("bool"), mask)
+        masks.append(mask)
+    return masks
+
+
+def _autocast(emitter: Emitter, value: Value) -> Value:
+    """Floating inputs come in the layer's dtype, as Keras casts them."""
+    dtype = emitter.type_of(value).dtype
+    if is_floating(dtype) or emitter.layer.casts_integers:
+        return emitter.cast(value)
+    return value
+
+
+def input_tensor(layer: Layer, type_: TensorType) -> Tensor:
+    """The one output of an input layer."""
+    return add_call(layer, Given((), 0), _input_fragment(type_))[0]
+
+
+def input_call(layer: Layer, type_: TensorType, mask: TensorType | None) -> Tensor:
+    """An input that no layer's list knows, with a mask or none."""
+    call = detached_call(layer, Given((), 0), _input_fragment(type_))
+    tensor = replace(call.outputs[0], mask_type=mask)
+    call.outputs[0] = tensor
+    return tensor
+
+
+def _input_fragment(type_: TensorType) -> Graph:
+    builder = Builder("input")
+    builder.output("y0", builder.input("x0", type_))
+    return builder.build()

@@ -1,0 +1,1 @@
+"""Attention: the ops, and Attention, AdditiveAttention, MultiHeadAttention."""

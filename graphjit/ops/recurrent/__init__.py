@@ -1,0 +1,1 @@
+"""Recurrent layers: their ops, cells, loops over any cell, and the two wrappers."""

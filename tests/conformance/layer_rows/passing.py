@@ -1,0 +1,120 @@
+"""Rows of layers that keep the shape: noise, rescaling, masks, functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+import graphjit as gj
+import graphjit.layers as L  # noqa: N812
+from tests.conformance.layer_case import FIRST, LayerRow, case, row
+
+IMAGE, IMAGE_FIRST = (4, 3, 2), (2, 4, 3)
+
+
+@gj.register("tests>gated_power")
+def gated_power(x: Any, power: float = 1.0) -> Any:
+    return jnp.tanh(x) * x**power
+
+
+@gj.register("tests>halves")
+def halves(x: Any) -> Any:
+    return x[..., ::2] - x[..., 1::2]
+
+
+@gj.register("tests>halved_shape")
+def halved_shape(shape: Any) -> Any:
+    return (*shape[:-1], shape[-1] // 2)
+
+
+@gj.register("tests>product")
+def product(xs: Any) -> Any:
+    return xs[0] * xs[1]
+
+
+LAYER_ROWS: list[LayerRow] = [
+    row(
+        L.Dropout,
+        case((5, 3), rate=0.4, random=True),
+        case((5, 3), rate=0.4, noise_shape=(None, 1, 3), seed=3, random=True),
+        case((5, 3), rate=0.0),
+    ),
+    row(
+        L.SpatialDropout1D,
+        case((5, 3), rate=0.4, random=True),
+        case((5, 3), rate=0.4, seed=3, random=True),
+        case((5, 3), rate=0.0),
+    ),
+    row(
+        L.SpatialDropout2D,
+        case(IMAGE, rate=0.4, random=True),
+        case(IMAGE_FIRST, rate=0.3, seed=3, random=True, twin=False, **FIRST),
+    ),
+    row(
+        L.SpatialDropout3D,
+        case((2, *IMAGE), rate=0.4, seed=2, random=True),
+        case((*IMAGE_FIRST, 2), rate=0.3, random=True, twin=False, **FIRST),
+    ),
+    row(
+        L.AlphaDropout,
+        case((5, 3), rate=0.4, random=True),
+        case((5, 3), rate=0.2, noise_shape=(None, 1, 3), seed=3, random=True),
+    ),
+    row(
+        L.GaussianDropout,
+        case((5, 3), rate=0.4, random=True),
+        case((5,), rate=0.2, seed=3, random=True),
+    ),
+    row(
+        L.GaussianNoise,
+        case((5, 3), stddev=0.4, random=True),
+        case((5,), stddev=0.2, seed=3, random=True),
+    ),
+    row(L.ActivityRegularization, case((5, 3)), case((5, 3), l1=0.1, l2=0.3)),
+    row(L.Identity, case((5, 3))),
+    row(
+        L.Rescaling,
+        case((5, 3), scale=0.25),
+        case((5, 3), scale=2.0, offset=-1.0),
+        case((5, 3), scale=[1.0, 0.5, 2.0], offset=[0.0, 1.0, -1.0]),
+        case((5, 3), scale=0.5, offset=[[0.5], [1.0], [1.5], [2.0], [2.5]]),
+    ),
+    row(
+        L.Normalization,
+        case((5, 3), mean=0.4, variance=2.0),
+        case((5, 3), mean=[0.4, 1.0, -1.0], variance=[2.0, 0.5, 0.0001]),
+        case((5, 3), axis=(1, 2), mean=[0.4, 1.0, -1.0], variance=[2.0, 0.5, 0.3]),
+        case((5, 3), axis=None, mean=0.4, variance=2.0, invert=True),
+        case((5, 3), axis=-1, keras=None),
+        case((5, 3), axis=(-1, -2), invert=True, keras=None),
+        case((2, 5, 3), axis=None, keras=None),
+    ),
+    row(
+        L.Masking,
+        case((5, 3)),
+        case((4, 5, 3), mask_value=-1.0),
+    ),
+    row(
+        L.Lambda,
+        case(
+            (5, 3),
+            function="tests>gated_power",
+            arguments={"power": 2},
+            keras={"function": gated_power},
+        ),
+        case(
+            (5, 4),
+            function="tests>halves",
+            output_shape="tests>halved_shape",
+            keras={"function": halves, "output_shape": halved_shape},
+        ),
+        case(
+            (5, 4),
+            function="tests>halves",
+            output_shape=(5, 2),
+            keras={"function": halves},
+        ),
+        case((5, 4), (1, 4), function="tests>product", keras={"function": product}),
+    ),
+]
