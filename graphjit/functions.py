@@ -1,20 +1,21 @@
-"""Functions of the user's that a model may call, and the names they are saved under.
+"""Code of the user's that a model may hold, and the names it is saved under.
 
-A function given to a layer works as it is. To be saved in a file it needs a name that
-the reader of the file registers too: a file never holds code.
+A function, or a layer or op of a class of the user's, works as it is. To be saved in a
+file it needs a name that the reader of the file registers too: a file never holds code.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from graphjit.registry import Registry
 
 __all__ = ["FUNCTIONS", "Function", "function_of", "register"]
 
-F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=Callable[..., Any])
 
 #: Functions by the name files know them under.
 FUNCTIONS: Registry[Callable[..., Any]] = Registry("function")
@@ -38,8 +39,18 @@ class Function:
         return self.name
 
 
-def register(name: str) -> Callable[[F], F]:
-    """A decorator that lets models with this function be saved under `name`.
+def register(name: str) -> Callable[[C], C]:
+    """A decorator that lets models with this code be saved, under `name`.
+
+    It takes a function, a subclass of `graphjit.layers.Layer`, or one of
+    `graphjit.ops.base.Op` (which it makes a frozen dataclass). Who loads the model
+    registers the same name first.
+
+    Args:
+        name: Unique; ``package>name`` keeps out of the way of other people's.
+
+    Raises:
+        CaptureError: The name is taken.
 
     >>> @register("docs>double")
     ... def double(x):
@@ -48,9 +59,13 @@ def register(name: str) -> Callable[[F], F]:
     docs>double
     """
 
-    def decorate(fn: F) -> F:
-        FUNCTIONS.add(name, fn)
-        return fn
+    def decorate(code: C) -> C:
+        # Classes that are entered elsewhere say how.
+        enter: Any = getattr(code, "registered_as", None)
+        if enter is not None and inspect.isclass(code):
+            return cast("C", enter(name))
+        FUNCTIONS.add(name, code)
+        return code
 
     return decorate
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 import jax
 
 from graphjit.capture.cell import Cell
-from graphjit.capture.layer import LAYERS
+from graphjit.capture.layer import LAYERS, Layer, layer_name
 from graphjit.capture.model_config import config_of
 from graphjit.capture.tracer import ROOT, Captured
-from graphjit.errors import CaptureError
+from graphjit.errors import CaptureError, FormatError
 from graphjit.formats import container
 from graphjit.formats.limits import DEFAULT_LIMITS, Limits
 from graphjit.ir import Config, Graph, LayerCall
@@ -28,7 +28,8 @@ def save(model: Model, path: str | PathLike[str]) -> None:
     """Write a model, graph and weights, into one `.gjit` file, atomically.
 
     Raises:
-        FormatError: The graph holds a function no file can name; nothing is written.
+        FormatError: The model holds a function or a layer no file can name; nothing is
+            written.
     """
     container.save(path, saved_graph(model), model.arrays())
 
@@ -68,6 +69,7 @@ def from_bytes(data: bytes, *, limits: Limits | None = None) -> Model:
 
 def saved_graph(model: Model) -> Graph:
     """The model's graph, its layer table with `trainable` as it is now."""
+    _check_registered(model)
     flags = {ROOT: model.trainable, **dict(_flags(model, ""))}
     rows: list[LayerCall] = []
     for row in model.graph.layers:
@@ -78,6 +80,24 @@ def saved_graph(model: Model) -> Graph:
             row = replace(row, config=Config.freeze(config))
         rows.append(row)
     return model.graph.replace(layers=tuple(rows))
+
+
+def _check_registered(layer: Layer) -> None:
+    """Refuse layers of classes that no file can name, those inside others too."""
+    if isinstance(layer, Model):
+        for inner in layer.captured.layers:
+            _check_registered(inner)
+        return
+    if not layer.is_registered():
+        cls = type(layer).__name__
+        raise FormatError(
+            f"{layer_name(layer)}: the class {cls} is not registered, so a file "
+            "cannot name it",
+            hint=f'put @graphjit.register("mypackage>{cls}") above the class, here and '
+            "where the file is loaded",
+        )
+    for _, part in layer.parts():
+        _check_registered(part)
 
 
 def _flags(model: Model, scope: str) -> Iterator[tuple[str, bool]]:

@@ -50,6 +50,8 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "ops.shape",
         "ops.penalty",
         "ops.function_op",
+        "ops.lambda_op",
+        "ops.abstract_call",
         "ops.scan",
         "ops.windows",
     ),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graphjit.builder import Builder, retyped
 from graphjit.capture.cell import Cell
 from graphjit.capture.layer import Layer, layer_name
 from graphjit.constraints import Constraint
-from graphjit.errors import ShapeError
+from graphjit.errors import CaptureError, ShapeError
+from graphjit.functions import function_of
 from graphjit.initializers import Initializer
 from graphjit.ir import Graph, Param, Value
+from graphjit.ops.abstract_call import traced_types
 from graphjit.ops.base import Op
 from graphjit.ops.elementwise import Cast
+from graphjit.ops.lambda_op import LambdaOp
 from graphjit.regularizers import Regularizer
 from graphjit.types import Dim, TensorType
 
@@ -95,6 +98,27 @@ class Emitter:
     ) -> tuple[Value, ...]:
         """Add a node and return all its results."""
         return self.builder.node(op, operands, name=name)
+
+    def function(
+        self, fn: Callable[..., Any], *operands: Value, **settings: Any
+    ) -> Value:
+        """Add ``fn(*arrays, **settings)``, a function of JAX arrays; return its result.
+
+        The function is traced to learn the type of its one result. To save a model with
+        it, register it: ``@graphjit.register("name")``.
+
+        Raises:
+            CaptureError: The function fails, or does not return one array.
+        """
+        given = tuple(settings.items())
+        op = LambdaOp(function_of(fn), (), given, inputs=len(operands), spread=True)
+        title = f"{self.title}: {op.fn.name}"
+        found = traced_types(
+            op.call, [self.type_of(value) for value in operands], title
+        )
+        if not isinstance(found, TensorType):
+            raise CaptureError(f"{title}: expected one array, received {found!r}")
+        return self(replace(op, types=(found,)), *operands)
 
     def type_of(self, value: Value) -> TensorType:
         return self.builder.type_of(value)

@@ -74,6 +74,7 @@ class Layer(Declarative, _Record):
         weights: Arrays the weights start as, in the order of `get_weights`.
     """
 
+    _registered_name: ClassVar[str | None] = None
     #: What an unnamed layer is called after; None for the class's name.
     stem: ClassVar[str | None] = None
     #: Whether `input_dim` alone means sequences of any length of that many features.
@@ -261,7 +262,20 @@ class Layer(Declarative, _Record):
     @classmethod
     def class_name(cls) -> str:
         """What configurations call the class."""
-        return cls.__name__
+        return vars(cls).get("_registered_name") or cls.__name__
+
+    @classmethod
+    def registered_as(cls, name: str) -> type[Layer]:
+        """Enter the class under a name of the user's (see `graphjit.register`)."""
+        LAYERS.add(name, cls)
+        cls._registered_name = name
+        return cls
+
+    @classmethod
+    def is_registered(cls) -> bool:
+        """Whether a configuration can name the class."""
+        name = cls.class_name()
+        return name in LAYERS and LAYERS.get(name) is cls
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Layer:

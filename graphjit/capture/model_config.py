@@ -64,9 +64,7 @@ def _sequential_config(
 
     A chain that begins with a model has its input from that.
     """
-    layers = [
-        _entry(graph, at, row, row.layer.removeprefix(scope)) for at, row in rows
-    ]
+    layers = [_entry(graph, at, row, row.layer.removeprefix(scope)) for at, row in rows]
     others = [entry for entry in layers if entry["class_name"] != "InputLayer"]
     if others and others[0]["class_name"] in MODELS:
         layers = others

@@ -223,7 +223,7 @@ def _inline(tracer: _Tracer, call: Call, scope: _Scope) -> None:
     params = _param_names(tracer, call, scope.path)
     is_model = isinstance(layer, SubModel)
     config = {"name": scope.path} if is_model else layer.get_config()
-    written_class = layer.written_class if is_model else type(layer).__name__
+    written_class = layer.written_class if is_model else layer.class_name()
     config["name"] = scope.path
     types = tuple(tensor.type for tensor in call.outputs)
     inputs = tuple(tracer.refs[tensor] for tensor in call.inputs)

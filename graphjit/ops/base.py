@@ -159,6 +159,11 @@ class Op:
     lower: ClassVar[Callable[..., Any]]
     kernels: ClassVar[tuple[Kernel, ...]] = ()
 
+    @classmethod
+    def registered_as(cls, name: str) -> type[Op]:
+        """The op this class describes, of a kind of the user's."""
+        return register_op(name, version=cls.version, roles=cls.roles)(cls)
+
     @property
     def threads(self) -> tuple[tuple[int, int], ...]:
         """(operand, result) pairs: the result is the state's new value."""

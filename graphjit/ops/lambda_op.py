@@ -22,8 +22,9 @@ class LambdaOp(Op, MixesRows):
 
     Operands are `inputs` tensors, then their masks where `masks` says that the function
     takes them: "second" as its second argument, "keyword" as ``mask=``. Several tensors
-    are one list. `training` is passed on where it is not None. Nothing is known of the
-    function: it may mix rows, so no batch is padded for it.
+    are one list, or one argument each with `spread`. `training` is passed on where it
+    is not None. Nothing is known of the function: it may mix rows, so no batch is
+    padded for it.
 
     Shapes:
         x0, x1, …, mask0, mask1, …: any  ->  `types`
@@ -35,6 +36,7 @@ class LambdaOp(Op, MixesRows):
     inputs: int = 1
     masks: str = ""
     training: bool | None = None
+    spread: bool = False
 
     def infer(self, *operands: TensorType | None) -> tuple[TensorType, ...]:
         return self.types
@@ -47,7 +49,7 @@ class LambdaOp(Op, MixesRows):
         settings: dict[str, Any] = dict(self.arguments)
         if self.training is not None:
             settings["training"] = self.training
-        given: list[Any] = [xs if len(xs) > 1 else xs[0]]
+        given: list[Any] = xs if self.spread else [xs if len(xs) > 1 else xs[0]]
         if self.masks:
             mask = masks if len(masks) > 1 else masks[0]
             if self.masks == "keyword":
@@ -67,7 +69,13 @@ class LambdaOp(Op, MixesRows):
         if not self.training:
             return None
         op = LambdaOp(
-            self.fn, self.types, self.arguments, self.inputs, self.masks, False
+            self.fn,
+            self.types,
+            self.arguments,
+            self.inputs,
+            self.masks,
+            False,
+            self.spread,
         )
         count = self.inputs * (2 if self.masks else 1)
         results = tuple(Result(index) for index in range(len(self.types)))

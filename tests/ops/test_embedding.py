@@ -11,8 +11,8 @@ import graphjit as gj
 import graphjit.layers as L  # noqa: N812
 from graphjit.capture.tracer import capture
 from graphjit.errors import CaptureError, ShapeError
-from graphjit.ir import Graph
 from graphjit.id_ranges import id_ranges
+from graphjit.ir import Graph
 from graphjit.ops.embedding import EmbeddingOp
 from graphjit.passes import INFERENCE, run
 from graphjit.types import TensorType

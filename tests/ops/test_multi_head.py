@@ -23,11 +23,17 @@ HEADS: dict[str, Any] = {"num_heads": 2, "key_dim": 3}
 CASES: list[tuple[dict[str, Any], Sequence[Any], dict[str, Any]]] = [
     (HEADS, [QUERY, VALUE], {}),
     (HEADS, [QUERY, VALUE, KEY], {}),
-    ({**HEADS, "value_dim": 4, "use_bias": False}, [QUERY, VALUE], {}),
+    # Without dropout Keras 3.15 fails where value_dim is not key_dim.
+    (
+        {**HEADS, "value_dim": 4, "use_bias": False, "dropout": 0.1},
+        [QUERY, VALUE],
+        {},
+    ),
     ({**HEADS, "output_shape": 7}, [QUERY, VALUE], {}),
     ({**HEADS, "output_shape": (2, 3)}, [QUERY, VALUE], {}),
     ({**HEADS, "dropout": 0.4}, [QUERY, VALUE], {}),
-    ({**HEADS, "use_gate": True, "value_dim": 2}, [QUERY, VALUE], {}),
+    ({**HEADS, "use_gate": True}, [QUERY, VALUE], {}),
+    ({**HEADS, "use_gate": True, "value_dim": 2, "dropout": 0.1}, [QUERY, VALUE], {}),
     (HEADS, [QUERY, QUERY], {"use_causal_mask": True}),
     (HEADS, [QUERY, VALUE], {"use_causal_mask": True}),
     ({**HEADS, "sliding_window": 2}, [QUERY, VALUE], {}),
@@ -134,7 +140,8 @@ def test_masks_of_inputs_agree_with_keras(dropout: float, order: Any) -> None:
     keras = pytest.importorskip("keras")
     settings = {**HEADS, "dropout": dropout}
     tensors = [
-        L.Input(shape, name=name) for name, shape in zip("qvk", [QUERY, VALUE, KEY])
+        L.Input(shape, name=name)
+        for name, shape in (("q", QUERY), ("v", VALUE), ("k", KEY))
     ]
     masks = [
         L.Input(t.shape[1:2], dtype="bool", name=f"m{t.call.layer.name}")
@@ -191,6 +198,16 @@ def test_unknown_lengths() -> None:
     np.testing.assert_allclose(
         model([first[:, :3], value[:, :3]]), whole[:, :3], rtol=1e-5, atol=1e-6
     )
+
+
+def test_heads_of_the_value_may_have_another_size() -> None:
+    """Scores ask for the plain formula, which both sizes share."""
+    q, v = L.Input(QUERY), L.Input(VALUE)
+    layer = L.MultiHeadAttention(2, 3, value_dim=4)
+    output, _ = layer(q, v, return_attention_scores=True)
+    model = gj.Model([q, v], [layer(q, v), output])
+    found, wanted = model(random_inputs(model.graph, seed=2))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_scores_change_no_result() -> None:

@@ -25,9 +25,10 @@ from graphjit.initializers import Initializer
 from graphjit.ir import Value
 from graphjit.ops import weights
 from graphjit.ops.attention.layers import attention_op
+from graphjit.ops.base import Op
 from graphjit.ops.einsum import EinsumOp
 from graphjit.ops.einsum_dense import along_axes
-from graphjit.ops.elementwise import Cast, Multiply
+from graphjit.ops.elementwise import Cast, Multiply, Sigmoid
 from graphjit.ops.penalty import Penalty
 from graphjit.regularizers import Regularizer
 
@@ -35,7 +36,11 @@ __all__ = ["MultiHeadAttention"]
 
 
 def _sizes(value: Any) -> tuple[int, ...]:
-    found = shape_tuple(value)
+    """Reader of the `output_shape` argument."""
+    try:
+        found = shape_tuple(value)
+    except Unfit:
+        found = ()
     if not found or min(found) < 1:
         raise Unfit("an int >= 1 or a tuple of them")
     return found
@@ -182,7 +187,7 @@ class MultiHeadAttention(Layer):
         ]
         gate = None
         if self.use_gate:
-            gate = self._project(emitter, "gate", query, value_heads)
+            gate = self._project(emitter, "gate", query, value_heads, bend=Sigmoid())
         projected.append(self._project(emitter, "value", value, value_heads))
         readable = _all_of(emitter, masks[1:])
         shared = _boolean(emitter, attention_mask, "attention_mask")
@@ -230,8 +235,9 @@ class MultiHeadAttention(Layer):
         x: Value,
         units: tuple[int, ...],
         bound: int = 1,
+        bend: Op | None = None,
     ) -> Value:
-        """The last `bound` axes of x mapped to axes of size `units`."""
+        """The last `bound` axes of x mapped to axes of size `units`, then bent."""
         rank = emitter.type_of(x).rank
         letters = string.ascii_lowercase
         kept, summed = letters[: rank - bound], letters[rank - bound : rank]
@@ -263,6 +269,8 @@ class MultiHeadAttention(Layer):
             )
         op = EinsumOp(f"{kept}{summed},{summed}{made}->{kept}{made}")
         y = emitter(op, x, kernel, bias, name=slot)
+        if bend is not None:
+            y = emitter(bend, y)
         if self.activity_regularizer is not None:
             penalty = emitter(Penalty(self.activity_regularizer), y)
             emitter.loss(f"{slot}/activity", penalty)

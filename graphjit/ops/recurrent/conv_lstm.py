@@ -30,7 +30,7 @@ from graphjit.ops.recurrent.cell_ops import LSTMGates
 from graphjit.ops.recurrent.dropouts import drops, scaled_mask
 from graphjit.ops.recurrent.forget_bias import ForgetBias
 from graphjit.ops.recurrent.recurrent_layer import RecurrentLayer
-from graphjit.ops.recurrent.rows import Drop, FoldTime, UnfoldTime
+from graphjit.ops.recurrent.rows import Drop, FillRows, FoldTime, UnfoldTime
 from graphjit.ops.recurrent.settings import (
     RENAMED_CONV,
     flag,
@@ -162,9 +162,9 @@ class _ConvLSTM(RecurrentLayer):
             op_padding(self.padding, self._windows),
             op_dilation(self.dilation_rate),
         )
-        return emitter(
-            UnfoldTime(), emitter(op, emitter(FoldTime(), x), kernel, bias), x
-        )
+        like = emitter(FillRows((), 0.0, "bool", keep=2), x)
+        folded = emitter(op, emitter(FoldTime(), x), kernel, bias)
+        return emitter(UnfoldTime(), folded, like)
 
     def _recurrent_kernel(self, emitter: Emitter) -> Value:
         return emitter.param(

@@ -28,24 +28,25 @@ class FillRows(Op):
     """A constant with as many rows as x, such as a first state; x is not read.
 
     Shapes:
-        x: (n, …)  ->  (n, *shape)
+        x: (n, …)  ->  (n, *shape); (n, t, *shape) with keep 2
     """
 
     shape: tuple[int, ...]
     value: float = 0.0
     dtype: str = "float32"
+    keep: int = 1
 
     def infer(self, x: TensorType) -> TensorType:
-        if x.rank < 1:
-            raise ShapeError(f"expected rows, received {x}")
+        if self.keep < 0 or x.rank < self.keep:
+            raise ShapeError(f"expected rank >= {self.keep}, received {x}")
         if self.dtype not in DTYPE_BYTES:
             raise ShapeError(f"expected a dtype, received {self.dtype!r}")
         if any(dim < 0 for dim in self.shape):
             raise ShapeError(f"expected dims >= 0, received {self.shape}")
-        return TensorType((x.shape[0], *self.shape), self.dtype)
+        return TensorType((*x.shape[: self.keep], *self.shape), self.dtype)
 
     def lower(self, x: Array) -> Array:
-        return jnp.full((x.shape[0], *self.shape), self.value, self.dtype)
+        return jnp.full((*x.shape[: self.keep], *self.shape), self.value, self.dtype)
 
     def flops(self, operands: object, results: object) -> int:
         return 0
@@ -53,9 +54,12 @@ class FillRows(Op):
     def permuted(
         self, layout: Layout, types: Sequence[TensorType | None]
     ) -> Permuted | None:
-        if layout.perm[0] != 0 or (layout.inner and layout.inner[0] is not None):
+        kept = range(self.keep)
+        if layout.perm[: self.keep] != tuple(kept):
             return None
-        return Permuted(self, (layout,), (Layout.plain(1 + len(self.shape)),))
+        if layout.inner and any(layout.inner[axis] is not None for axis in kept):
+            return None
+        return Permuted(self, (layout,), (Layout.plain(self.keep + len(self.shape)),))
 
 
 @register_op("select_rows", roles=("x", "y", "mask"))

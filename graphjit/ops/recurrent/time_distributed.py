@@ -12,7 +12,7 @@ from graphjit.capture.layer import LAYERS, Layer, sublayer
 from graphjit.errors import ShapeError
 from graphjit.ir import Value
 from graphjit.ops.recurrent.parts import called_part
-from graphjit.ops.recurrent.rows import FoldTime, UnfoldTime
+from graphjit.ops.recurrent.rows import FillRows, FoldTime, UnfoldTime
 from graphjit.ops.reduce import ReduceMax
 
 __all__ = ["TimeDistributed"]
@@ -79,7 +79,8 @@ class TimeDistributed(Layer, _Making):
             for m in masks
         ]
         outputs, found = called_part(emitter, self.layer, "", folded, inner)
-        like = inputs[0]
+        # Not the input itself, whose layout passes are to be free to choose.
+        like = emitter(FillRows((), 0.0, "bool", keep=2), inputs[0])
         self._made[emitter] = [
             None if m is None else emitter(UnfoldTime(), m, like) for m in found
         ]

@@ -150,9 +150,15 @@ ROWS: list[Row] = [
                 (Arg((2, 6), differentiable=False),),
                 batched=False,
             ),
+            Case(
+                FillRows((4,), 1.0, "bool", keep=2),
+                (Arg((2, 3, 6, 5), differentiable=False),),
+                batched=False,
+                layouts=Layouts.SOME,
+            ),
         ),
         check=lambda op, operands, results: np.testing.assert_array_equal(
-            results[0], np.full((operands[0].shape[0], *op.shape), op.value)
+            results[0], np.full((*operands[0].shape[: op.keep], *op.shape), op.value)
         ),
         layouts=Layouts.ALL,
     ),

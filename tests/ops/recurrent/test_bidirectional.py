@@ -52,7 +52,7 @@ def test_states_are_returned_and_given(name: str, mode: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sequences", "unroll"), itertools.product([False, True], repeat=2)
+    ("sequences", "unroll"), list(itertools.product([False, True], repeat=2))
 )
 def test_masks(sequences: bool, unroll: bool) -> None:
     twins = pair(masked=True, return_sequences=sequences, unroll=unroll)

@@ -168,5 +168,5 @@ def test_refusals() -> None:
         L.ConvLSTM2D(2, 3)(L.ConvLSTM2D(2, 3)(L.Input((4, 6, 5, 3))))
     with pytest.raises(ShapeError, match=r"a window of 3 does not fit a length of 2"):
         L.ConvLSTM2D(2, 3)(L.Input((4, 2, 5, 3)))
-    with pytest.raises(CaptureError, match="'nb_filter'\n.*it is called 'filters'"):
+    with pytest.raises(CaptureError, match=r"'nb_filter'\n.*it is called 'filters'"):
         L.ConvLSTM2D(nb_filter=2, kernel_size=3)

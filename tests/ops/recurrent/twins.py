@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -66,9 +67,8 @@ class Pair:
         outputs = ours(x, **named)
         self.model = gj.Model([*inputs, *firsts], outputs)
         self.variables = variables_for(self.model.graph, seed=3)
-        for key in [*self.variables["state"]]:
-            zeros = self.variables["state"][key]
-            self.variables["state"][key] = {k: 0 * v for k, v in zeros.items()}
+        zeros = jax.tree.map(np.zeros_like, self.variables["state"])
+        self.variables["state"] = zeros
         self.model.variables = self.variables
         self.keras = theirs(keras_layers())
 
