@@ -15,11 +15,13 @@ from graphjit import (
     constraints,
     errors,
     initializers,
+    keras1,
     layers,
     losses,
     metrics,
     optimizers,
     passes,
+    plot,
     regularizers,
 )
 from graphjit.capture.input_layer import Input
@@ -29,9 +31,16 @@ from graphjit.functions import register
 from graphjit.ir import Graph
 from graphjit.lower import lower
 from graphjit.model import Model, jit
+from graphjit.model_text import (
+    layer_from_config,
+    model_from_config,
+    model_from_json,
+    model_from_yaml,
+)
 
 # No layer uses `scan` yet; importing it enters it into the table of ops.
 from graphjit.ops import scan as _scan  # noqa: F401 # pyright: ignore[reportUnusedImport]
+from graphjit.plot import plot_model
 from graphjit.saving import from_bytes, load, to_bytes
 from graphjit.sequential import Sequential
 from graphjit.verify import verify
@@ -53,14 +62,21 @@ __all__ = [
     "errors",
     "from_bytes",
     "initializers",
+    "keras1",
     "jit",
+    "layer_from_config",
     "layers",
     "load",
     "losses",
     "lower",
     "metrics",
+    "model_from_config",
+    "model_from_json",
+    "model_from_yaml",
     "optimizers",
     "passes",
+    "plot",
+    "plot_model",
     "register",
     "regularizers",
     "to_bytes",

@@ -34,6 +34,7 @@ from graphjit.ops.conv.transpose_layers import (
     Conv2DTranspose,
     Conv3DTranspose,
 )
+from graphjit.ops.cosine import Cosine
 from graphjit.ops.data_normalization import Normalization
 from graphjit.ops.dense import Dense
 from graphjit.ops.dropout_layers import (
@@ -55,9 +56,11 @@ from graphjit.ops.global_pool_layers import (
     GlobalMaxPooling2D,
     GlobalMaxPooling3D,
 )
+from graphjit.ops.highway import Highway
 from graphjit.ops.lambda_layer import Lambda
 from graphjit.ops.learned_activations import ParametricSoftplus, PReLU, SReLU
 from graphjit.ops.masking import Masking
+from graphjit.ops.maxout import MaxoutDense
 from graphjit.ops.merge_layers import (
     Add,
     Average,
@@ -159,6 +162,7 @@ __all__ = [
     "Convolution2DTranspose",
     "Convolution3D",
     "Convolution3DTranspose",
+    "Cosine",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
@@ -186,6 +190,7 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "Highway",
     "Identity",
     "Input",
     "InputLayer",
@@ -204,6 +209,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MaxoutDense",
     "Minimum",
     "MultiHeadAttention",
     "Multiply",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, Self, cast
 
 import jax
 import numpy as np
@@ -26,9 +26,11 @@ from graphjit.capture.cell import (
     write_weights,
 )
 from graphjit.capture.input_layer import InputLayer
+from graphjit.capture.keras_config import ConfigReader
 from graphjit.capture.layer import LAYERS, Layer, layer_name
+from graphjit.capture.layer_config import LayerConfig
 from graphjit.capture.model_config import config_of
-from graphjit.capture.rebuild import call_layers
+from graphjit.capture.rebuild import Make, call_layers
 from graphjit.capture.replay import masked_graph
 from graphjit.capture.tensor import Tensor
 from graphjit.capture.tracer import Captured, SubModel, capture
@@ -37,6 +39,7 @@ from graphjit.errors import CaptureError, ShapeError, expected
 from graphjit.executable import Executable, compile_graph
 from graphjit.ir import Graph
 from graphjit.lower import Lowered, Step, lower, x64_scope
+from graphjit.model_text import WithText
 from graphjit.narrow import sequence_of
 from graphjit.passes.base import Pass
 from graphjit.passes.freeze import Freeze
@@ -50,7 +53,7 @@ __all__ = ["Model", "jit"]
 
 
 @LAYERS.register("Functional", "Model")
-class Model(SubModel, Trained):
+class Model(SubModel, Trained, WithText):
     """A model from input tensors to output tensors.
 
     Args:
@@ -105,19 +108,30 @@ class Model(SubModel, Trained):
         return model
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Model:
+    def from_config(
+        cls, config: Any, custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
         """A new model of the configuration that `get_config` gave; fresh weights.
+
+        Args:
+            config: Ours, or one that Keras gave.
+            custom_objects: The user's own classes and functions, by the names the
+                configuration calls them.
 
         Raises:
             CaptureError: A layer class is not known, or the configuration is broken.
         """
-        model = cls(*call_layers(config))
+        return cast("Self", ConfigReader(custom_objects).model(cls, config))
+
+    @classmethod
+    def rebuilt(cls, config: Any, make: Make) -> Model:
+        model = cls(*call_layers(config, make))
         model.trainable = bool(config.get("trainable", True))
         return model
 
     def get_config(self) -> dict[str, Any]:
         """The configuration as plain data, in Keras 2's form."""
-        return config_of(self.graph)
+        return LayerConfig(type(self), config_of(self.graph))
 
     # --- structure ------------------------------------------------------------------
 

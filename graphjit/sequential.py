@@ -9,7 +9,9 @@ import numpy as np
 
 from graphjit.capture.input_layer import InputLayer
 from graphjit.capture.layer import LAYERS, Layer, layer_name
+from graphjit.capture.layer_config import LayerConfig
 from graphjit.capture.naming import layer_names
+from graphjit.capture.rebuild import Make
 from graphjit.capture.tensor import Tensor
 from graphjit.capture.tracer import Captured, capture
 from graphjit.errors import CaptureError
@@ -207,15 +209,11 @@ class Sequential(Model):
             }
             for layer in self._stack
         ]
-        return {"name": self.name or self.default_name(), "layers": entries}
+        config = {"name": self.name or self.default_name(), "layers": entries}
+        return LayerConfig(type(self), config)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any] | Sequence[Any]) -> Sequential:
-        """A new model of the configuration that `get_config` gave; fresh weights.
-
-        Raises:
-            CaptureError: A layer class is not known, or the configuration is broken.
-        """
+    def rebuilt(cls, config: Any, make: Make) -> Sequential:
         entries = sequence_of(config)
         settings: Mapping[str, Any] = mapping_of(config) or {}
         if entries is None:
@@ -224,12 +222,7 @@ class Sequential(Model):
             raise CaptureError("Sequential: its config has no list of layers")
         model = cls(name=settings.get("name"))
         for entry in entries:
-            found = mapping_of(entry) or {}
-            layer_config = found.get("config")
-            cls_name = str(found.get("class_name"))
-            if layer_config is None:
-                raise CaptureError(f"Sequential: layer {cls_name!r} has no config")
-            model.add(LAYERS.get(cls_name).from_config(layer_config))
+            model.add(make(entry))
         shape = settings.get("build_input_shape")
         if not model.built and shape is not None:
             model.build(cast("Sequence[Dim]", shape))
@@ -282,4 +275,8 @@ def _input_of(
     """An input that is called after the first layer, as Keras calls it."""
     number = f"_{index}" if index else ""
     name = f"{layer.name or layer.default_name()}_input{number}"
-    return InputLayer(batch_shape=shape, dtype=dtype, name=name).tensor()
+    made = InputLayer(batch_shape=shape, dtype=dtype, name=layer.name and name)
+    # Of an unnamed layer it has no name of its own either: a model of the inputs of
+    # several chains numbers them.
+    object.__setattr__(made, "stem", name)
+    return made.tensor()

@@ -69,7 +69,7 @@ from tests.running import (
     same_results,
     variables_for,
 )
-from tests.steps import attention, conv, first, learned, merging, shaping
+from tests.steps import attention, conv, early, first, learned, merging, shaping
 from tests.steps.maker import Maker, Step, Steps, rank_of
 
 __all__ = [
@@ -91,6 +91,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 STEPS: Steps = {
     **first.STEPS,
     **conv.STEPS,
+    **early.STEPS,
     **attention.STEPS,
     **learned.STEPS,
     **merging.STEPS,

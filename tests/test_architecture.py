@@ -36,6 +36,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "configurable",
         "host_random",
         "initializers",
+        "keras1_initializers",
         "regularizers",
         "constraints",
         "functions",
@@ -71,8 +72,10 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "optimizers",
         "callbacks",
         "summary",
+        "plot",
+        "plot.*",
     ),
-    ("model", "saving"),
+    ("model", "saving", "model_text", "weight_files"),
     ("*",),
 )
 

@@ -336,9 +336,8 @@ def antirectifier_output_shape(input_shape):  # type: ignore[no-untyped-def]
 def test_the_antirectifier() -> None:
     """Document 004, Lambda, word for word."""
     model = gj.Sequential()
-    model.add(gj.layers.InputLayer(input_shape=(4,)))
     # add a x -> x^2 layer
-    model.add(gj.layers.Lambda(lambda x: x**2))
+    model.add(gj.layers.Lambda(lambda x: x**2, input_shape=(4,)))
     # add a layer that returns the concatenation
     # of the positive part of the input and
     # the opposite of the negative part

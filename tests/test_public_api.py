@@ -12,7 +12,7 @@ import graphjit as gj
 NAMES = """
 Input Model layers activations initializers regularizers constraints losses metrics
 callbacks errors config jit lower verify passes load to_bytes from_bytes register
-Executable Graph
+Executable Graph backend plot plot_model
 """.split()
 
 MODEL = """

@@ -38,6 +38,20 @@ def test_every_way_to_say_the_first_shape_is_the_same() -> None:
         assert gj.Sequential([layer]).input_shape == (8, 3)
 
 
+def test_an_embedding_says_itself_what_its_input_is() -> None:
+    from graphjit.layers import Embedding
+
+    assert gj.Sequential([Embedding(9, 2)]).input_shape == (None, None)
+    model = gj.Sequential([Embedding(9, 2, input_length=10, batch_size=4)])
+    assert model.input_shape == (4, 10)
+    # Ids are whole numbers, whatever the dtype of the layer.
+    model = gj.Sequential([Embedding(600, 2, dtype="bfloat16", input_dtype="float32")])
+    table = np.arange(1200.0).reshape(600, 2) / 1024
+    model.set_weights([table])
+    found = np.asarray(model.predict(np.array([[517.9]])), np.float32)
+    np.testing.assert_allclose(found[0, 0], table[517], rtol=1e-2)
+
+
 def test_the_output_shape_is_right_after_every_add() -> None:
     model = gj.Sequential()
     model.add(Dense(32, input_shape=(None, 16)))

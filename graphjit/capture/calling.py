@@ -73,15 +73,21 @@ def emit_fragment(layer: Layer, given: Given) -> Graph:
     if layer.name is not None:
         builder.prefix = f"{layer.name}/"
     values, masks = _entries(builder, given.inputs)
-    cast = [_autocast(emitter, value) for value in values]
-    inputs, arguments = cast[: given.count], dict(given.arguments)
+    inputs = [_autocast(emitter, value) for value in values[: given.count]]
+    arguments = dict(given.arguments)
     if "mask" in arguments:
         masks = _given_masks(emitter, arguments.pop("mask"), values, len(inputs))
     else:
         masks = masks[: given.count]
     emitter.masks = tuple(masks)
+
+    def argument(index: int) -> Value:
+        if emitter.type_of(values[index]).dtype == "bool":
+            return values[index]  # a mask
+        return _autocast(emitter, values[index])
+
     named = {
-        name: filled(value, cast.__getitem__)
+        name: filled(value, argument)
         for name, value in arguments.items()
         if not (isinstance(value, Slot) and value.index < given.count)
     }
@@ -139,7 +145,10 @@ def _given_masks(
 def _autocast(emitter: Emitter, value: Value) -> Value:
     """Floating inputs come in the layer's dtype, as Keras casts them."""
     dtype = emitter.type_of(value).dtype
-    if is_floating(dtype) or emitter.layer.casts_integers:
+    layer = emitter.layer
+    if is_floating(dtype) and layer.casts_floats:
+        return emitter.cast(value)
+    if layer.casts_integers and not is_floating(dtype):
         return emitter.cast(value)
     return value
 

@@ -22,6 +22,8 @@ T = TypeVar("T")
 class FirstInput:
     """A shape with the batch axis, and an element type; None where not told.
 
+    `batch` is the batch size where a layer tells the rest of the shape otherwise.
+
     >>> from graphjit.layers import Dense
     >>> Dense(2, input_dim=3).first_input.shape
     (None, 3)
@@ -29,6 +31,7 @@ class FirstInput:
 
     shape: tuple[Dim, ...] | None = None
     dtype: str | None = None
+    batch: int | None = None
 
     @classmethod
     def taken(cls, layer: Layer, given: dict[str, Any]) -> FirstInput:
@@ -80,6 +83,9 @@ class FirstInput:
             sequences = layer.reads_sequences or length is not None
             shape = (length, dim) if sequences else (dim,)
         if shape is None:
+            told = {"input_dim", "input_length"} <= set(layer.arguments)
+            if batch is not None and told:
+                return cls(None, dtype, batch)
             if batch is not None or length is not None:
                 raise CaptureError(
                     f"{title}: {'batch_size' if length is None else 'input_length'} "

@@ -9,6 +9,7 @@ from graphjit import config as settings
 from graphjit.capture.arguments import arg, input_dims, optional, size
 from graphjit.capture.calling import input_tensor
 from graphjit.capture.layer import LAYERS, Layer
+from graphjit.capture.layer_config import LayerConfig
 from graphjit.capture.tensor import Tensor
 from graphjit.errors import CaptureError
 from graphjit.ir import Value
@@ -44,13 +45,14 @@ class InputLayer(Layer):
     def get_config(self) -> dict[str, Any]:
         """The configuration as Keras 2 writes it."""
         shape = [None if dim == BATCH else dim for dim in self.type.shape]
-        return {
+        config = {
             "name": self.name,
             "batch_input_shape": shape,
             "dtype": self.dtype,
             "sparse": False,
             "ragged": False,
         }
+        return LayerConfig(type(self), config)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> InputLayer:

@@ -20,6 +20,7 @@ from graphjit.capture.call_record import CallRecord, layer_name
 from graphjit.capture.cell import Cell, read_weights, size_of, write_weights
 from graphjit.capture.declarative import Declarative
 from graphjit.capture.first_input import FirstInput
+from graphjit.capture.layer_config import LayerConfig
 from graphjit.capture.snake_case import snake_case
 from graphjit.configurable import Configurable, serialize
 from graphjit.errors import CaptureError
@@ -82,7 +83,9 @@ class Layer(Declarative, _Record):
 
     #: Whether a mask on the input passes on to the output.
     carries_mask: ClassVar[bool] = False
-    #: Whether integer inputs are cast to the layer's dtype.
+    #: Whether floating inputs are cast to the layer's dtype.
+    casts_floats: ClassVar[bool] = True
+    #: Whether integer inputs are.
     casts_integers: ClassVar[bool] = False
 
     name: str | None = arg(default=None, converter=optional(text), kw_only=True)
@@ -249,8 +252,11 @@ class Layer(Declarative, _Record):
     # --- configuration ------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The configuration as plain data, as Keras writes it."""
-        config: dict[str, Any] = {}
+        """The configuration as plain data, as Keras writes it.
+
+        The dictionary remembers the class: `layer_from_config` takes it as it is.
+        """
+        config = LayerConfig(type(self))
         for name in _config_order(type(self).arguments):
             argument, value = type(self).arguments[name], self.argument(name)
             if not argument.ours or value != argument.default:

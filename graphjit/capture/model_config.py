@@ -119,4 +119,6 @@ def _slots_in(arguments: Iterable[Any]) -> Iterator[int]:
 def _reference(graph: Graph, ref: Ref, scope: str) -> list[Any]:
     source = graph.layers[ref.call]
     first = next(r for r in graph.layers if r.layer == source.layer)
-    return [source.layer.removeprefix(scope), source.call - first.call, ref.index, {}]
+    # Keras counts the calls of a model from 1: making it was the first.
+    call = source.call - first.call + (source.cls in MODELS)
+    return [source.layer.removeprefix(scope), call, ref.index, {}]

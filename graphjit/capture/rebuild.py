@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, cast
 
 from graphjit.capture.input_layer import InputLayer
-from graphjit.capture.layer import LAYERS, Layer
+from graphjit.capture.layer import Layer
 from graphjit.capture.tensor import Tensor
 from graphjit.errors import CaptureError
 from graphjit.narrow import mapping_of, sequence_of
 
-__all__ = ["Rebuilt", "call_layers"]
+__all__ = ["Make", "Rebuilt", "call_layers"]
+
+#: Makes a layer from its entry in a model's configuration.
+Make: TypeAlias = Callable[[Mapping[str, Any]], Layer]
 
 #: Inputs, outputs and name of a model rebuilt from its configuration.
 Rebuilt = tuple[list[Tensor], list[Tensor], str]
 
 
-def call_layers(config: Mapping[str, Any]) -> Rebuilt:
+def call_layers(config: Mapping[str, Any], make: Make) -> Rebuilt:
     """Make the layers of a configuration and call them as it says.
+
+    Args:
+        config: Of a functional model.
+        make: From an entry with class_name and config to the layer.
 
     Raises:
         CaptureError: A class is not known, or a call refers to what is not there.
     """
     entries = _list(config, "layers")
-    layers = {str(entry["name"]): _layer(entry) for entry in entries}
+    layers = {str(entry["name"]): make(entry) for entry in entries}
     tensors: dict[tuple[str, int, int], Tensor] = {}
     pending: list[tuple[str, int, list[Any]]] = []
     for entry in entries:
@@ -39,13 +46,6 @@ def call_layers(config: Mapping[str, Any]) -> Rebuilt:
     inputs = [_found(tensors, ref) for ref in _list(config, "input_layers")]
     outputs = [_found(tensors, ref) for ref in _list(config, "output_layers")]
     return inputs, outputs, str(config.get("name", "model"))
-
-
-def _layer(entry: Mapping[str, Any]) -> Layer:
-    cls, config = str(entry["class_name"]), mapping_of(entry["config"])
-    if config is None:
-        raise CaptureError(f"layer {entry.get('name')!r}: its config is not an object")
-    return LAYERS.get(cls).from_config(config)
 
 
 def _call_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from typing import Any, ClassVar, Final
@@ -48,6 +48,13 @@ class SubModel(Layer):
     @property
     def captured(self) -> Captured:
         """What the model is made of."""
+        raise NotImplementedError
+
+    @classmethod
+    def rebuilt(
+        cls, config: Any, make: Callable[[Mapping[str, Any]], Layer]
+    ) -> SubModel:
+        """A new model of a configuration in our form, its layers made by `make`."""
         raise NotImplementedError
 
 

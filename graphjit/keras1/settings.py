@@ -173,5 +173,3 @@ sequence_input: Final[tuple[tuple[Spelled, ...], Rule]] = (
     ),
     _sequences,
 )
-
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from graphjit.capture.arguments import REQUIRED, Unfit
 from graphjit.capture.layer import Layer
@@ -170,7 +170,7 @@ class Spelling(Generic[L]):
                 raise CaptureError(f"{self.name}: {message}") from None
         return given, others
 
-    def _refuse_unknown(self, name: str) -> None:
+    def _refuse_unknown(self, name: str) -> NoReturn:
         """Raise for an argument that Keras 1 has not."""
         native = self.native.renamed.items()
         own = [argument.name for argument in self._declared]
@@ -179,8 +179,8 @@ class Spelling(Generic[L]):
         hint = None
         if old in own:
             hint = (
-                f"it is called {old!r} in Keras 1; graphjit.layers.{self._title} has "
-                f"the Keras 2 spelling"
+                f"it is called {old!r} in Keras 1; graphjit.layers has the Keras 2 "
+                "spelling"
             )
         elif name in self.native.arguments:
             hint = f"graphjit.layers.{self._title} has it, Keras 1 had not"

@@ -125,9 +125,9 @@ class EinsumOp(Op, ScalesOutput):
         self, layout: Layout, types: Sequence[TensorType | None]
     ) -> Permuted | None:
         """Any order of x's axes: the equation names them in it, the result is plain."""
-        if layout.inner:
-            return None
         terms = terms_of(self.equation)
+        if layout.inner or len(layout.perm) != len(terms.x):
+            return None
         moved = "".join(terms.x[axis] for axis in layout.perm)
         op = EinsumOp(f"{moved},{terms.kernel}->{terms.result}")
         others = [Layout.plain(0 if t is None else t.rank) for t in types[1:]]

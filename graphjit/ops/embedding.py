@@ -166,7 +166,7 @@ class Embedding(Layer):
         told = super().first_input
         length = self.input_length
         dims = length if isinstance(length, tuple) else (length,)
-        return FirstInput(told.shape or (None, *dims), told.dtype or "int32")
+        return FirstInput(told.shape or (told.batch, *dims), told.dtype or "int32")
 
     def emit(self, emitter: Emitter, *inputs: Value) -> Value:
         (x,) = inputs

@@ -77,6 +77,6 @@ def _enlarged(x: Array, axis: int, factor: int) -> Array:
         distance = (phase + 0.5) / factor - 0.5
         start = 0 if distance < 0 else 2
         beside = jax.lax.slice_in_dim(wide, start, start + length, axis=axis)
-        phases.append(x * (1 - abs(distance)) + beside * abs(distance))
+        phases.append(x + (beside - x) * abs(distance))
     shape = (*x.shape[:axis], length * factor, *x.shape[axis + 1 :])
     return jnp.reshape(jnp.stack(phases, axis + 1), shape)

@@ -32,6 +32,7 @@ class TinyCell(gj.layers.Layer):
         return emitter(Tanh(), total)
 
 
+@gj.register("tests>TinyRNN")
 class TinyRNN(gj.layers.Layer):
     units: int = arg(converter=size)
 

@@ -147,8 +147,8 @@ def test_alpha_dropout_keeps_mean_and_variance() -> None:
     # 120,000 numbers: a standard error of 0.003.
     assert abs(found.mean()) < 0.015
     assert abs(found.std() - 1) < 0.015
-    lowest = found.min()
-    assert abs((found == lowest).mean() - 0.3) < 0.01
+    most = np.unique(found, return_counts=True)[1].max()
+    assert abs(most / x.size - 0.3) < 0.01
 
 
 def test_alpha_dropout_shares_its_draw() -> None:
@@ -194,7 +194,9 @@ def test_noise_has_the_stated_deviation() -> None:
 def test_strong_noise_is_allowed() -> None:
     """Keras 1 and 2 take any; Keras 3 stops at 1."""
     graph = graph_of(L.GaussianNoise(2.5), [data(2, 3)])
-    assert graph.nodes[0].op == GaussianNoiseOp(2.5, 0)
+    op = graph.nodes[0].op
+    assert isinstance(op, GaussianNoiseOp)
+    assert op.stddev == 2.5
     with pytest.raises(CaptureError, match=r"stddev: expected a number >= 0, received"):
         L.GaussianNoise(-1)
 

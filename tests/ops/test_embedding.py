@@ -10,7 +10,7 @@ import pytest
 import graphjit as gj
 import graphjit.layers as L  # noqa: N812
 from graphjit.capture.tracer import capture
-from graphjit.errors import CaptureError, ShapeError
+from graphjit.errors import CaptureError, DataError, ShapeError
 from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph
 from graphjit.ops.embedding import EmbeddingOp
@@ -80,6 +80,14 @@ def test_ids_out_of_range_give_nan_and_no_other_row(bad: int) -> None:
     found, _ = looked_up(layer(), np.array([[5, bad, 0]], np.int32))
     assert np.isnan(found[0, 1]).all()
     np.testing.assert_array_equal(found[0, [0, 2]], TABLE[[5, 0]])
+
+
+@pytest.mark.parametrize("bad", [-1, 6])
+def test_data_out_of_range_is_refused(bad: int) -> None:
+    x = gj.Input((3,), dtype="int32")
+    model = gj.Model(x, layer()(x))
+    with pytest.raises(DataError, match=f"expected ids from 0 to 5, received {bad}"):
+        model.predict(np.array([[5, bad, 0]]))
 
 
 def test_ids_may_have_any_rank() -> None:

@@ -20,11 +20,13 @@ def _read_by(m: Maker, x: Tensor) -> list[Tensor]:
 
 
 def attention(m: Maker, x: Tensor, dropout: float = 0.0) -> Tensor | None:
-    if m.chance(50):
-        layer = m.make(L.AdditiveAttention, m.chance(70), dropout)
-    else:
-        mode = m.one_of("dot", "concat")
-        layer = m.make(L.Attention, m.chance(50), mode, dropout)
+    mode = m.one_of("dot", "concat")
+    layer = m.make(L.Attention, m.chance(50), mode, dropout)
+    return m.call(layer, x, *_read_by(m, x))
+
+
+def additive(m: Maker, x: Tensor, dropout: float = 0.0) -> Tensor | None:
+    layer = m.make(L.AdditiveAttention, m.chance(70), dropout)
     return m.call(layer, x, *_read_by(m, x))
 
 
@@ -50,7 +52,7 @@ def multi_head(m: Maker, x: Tensor, dropout: float = 0.0) -> Tensor | None:
 
 
 def attention_dropout(m: Maker, x: Tensor) -> Tensor | None:
-    return m.one_of(attention, multi_head)(m, x, m.one_of(0.3, 0.5))
+    return m.one_of(attention, additive, multi_head)(m, x, m.one_of(0.3, 0.5))
 
 
 def einsum_dense(m: Maker, x: Tensor) -> Tensor | None:
@@ -67,7 +69,8 @@ def einsum_dense(m: Maker, x: Tensor) -> Tensor | None:
 
 
 STEPS: Steps = {
-    attention: (2, (3,)),
+    attention: (3, (3,)),
+    additive: (3, (3,)),
     multi_head: (2, (3, 4)),
     attention_dropout: (1, (3,)),
     einsum_dense: (2, (2, 3, 4)),

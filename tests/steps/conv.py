@@ -155,6 +155,12 @@ def local(m: Maker, x: Tensor) -> Tensor | None:
     return m.call(layer, x)
 
 
+def along_time(m: Maker, x: Tensor) -> Tensor | None:
+    """Several of the layers for sequences, one after the other."""
+    kinds = m.shuffled([conv, transposed, separable, depthwise, local])
+    return _through(m, x, *kinds[:3])
+
+
 def volume(m: Maker, x: Tensor) -> Tensor | None:
     """An image as a volume, through a layer or two, and often back."""
     if elements(x) > MOST_ELEMENTS:
@@ -200,11 +206,11 @@ def norm_and_neighbours(m: Maker, x: Tensor) -> Tensor | None:
 
 
 STEPS: Steps = {
-    conv: (3, (3, 5)),
-    transposed: (2, (3, 4, 5)),
-    separable: (2, (3, 4)),
-    depthwise: (2, (3,)),
-    local: (2, (3, 4)),
+    along_time: (6, (3,)),
+    conv: (2, (5,)),
+    transposed: (2, (4, 5)),
+    separable: (2, (4,)),
+    local: (2, (4,)),
     volume: (2, (4,)),
     flat: (3, (5,)),
     twice: (2, (3, 4)),

@@ -52,6 +52,7 @@ class Maker:
     pool: list[Tensor] = field(default_factory=list)
     formats: dict[Tensor, str] = field(default_factory=dict)
     calls: list[tuple[Layer, tuple[Any, ...]]] = field(default_factory=list)
+    named: int = 0
     made: int = 0
 
     def one_of(self, *choices: T) -> T:

@@ -11,7 +11,6 @@ import graphjit as gj
 import graphjit.layers as L  # noqa: N812
 from graphjit.errors import ShapeError
 from graphjit.lower import uses_rng
-from graphjit.passes import INFERENCE, run
 from tests.graphs import evaluate, variables_for
 from tests.ops.recurrent.twins import Pair, data, step_mask
 
@@ -223,17 +222,7 @@ def test_a_layer_that_carries_keeps_the_mask_of_words() -> None:
     assert dense.mask_type.shape == ("batch", STEPS, 5)
 
 
-# --- passes ---------------------------------------------------------------------------
-
-
-def test_transposes_move_through_folded_time() -> None:
-    """Two channels_first layers in a row: the transposes between them cancel."""
-    x = L.Input((STEPS, 2, 6, 5))
-    settings: dict[str, Any] = {"data_format": "channels_first", "padding": "same"}
-    y = L.TimeDistributed(L.Conv2D(3, 3, **settings))(x)
-    y = L.TimeDistributed(L.Conv2D(4, 3, **settings))(L.ReLU()(y))
-    graph, _ = run(gj.Model(x, y).graph, INFERENCE)
-    assert graph.count("transpose") == 2
+# --- refusals -------------------------------------------------------------------------
 
 
 def test_an_input_without_steps() -> None:

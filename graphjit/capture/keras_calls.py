@@ -1,0 +1,226 @@
+"""The calls in a functional model's configuration, brought to one form.
+
+Our form is Keras 2's: a call is a list of ``[layer, call, tensor, {}]``, calls counted
+from 0. Keras 2 and 3 count the calls of a nested model from 1, since making it counts
+as one, and Keras 3 has another form of a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphjit.capture.model_config import MODELS, SEQUENTIAL
+from graphjit.errors import CaptureError
+from graphjit.narrow import mapping_of, sequence_of
+
+__all__ = ["functional_form"]
+
+#: A reference to a tensor: layer, call, index, and further arguments or nothing.
+_Reference = list[Any]
+
+
+def functional_form(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a functional model with its calls in our form.
+
+    Raises:
+        CaptureError: Something is no call, or it is of a form nothing here has.
+    """
+    entries = [_entry(item) for item in sequence_of(config.get("layers")) or []]
+    counts = {entry.name: len(entry.nodes) for entry in entries}
+    modern = any(mapping_of(node) is not None for e in entries for node in e.nodes)
+    nodes = {e.name: [_node(e.name, n, counts) for n in e.nodes] for e in entries}
+    outputs = _ends(config, "output_layers")
+    models = [e for e in entries if e.class_name in MODELS]
+    for entry in models:
+        if modern:
+            # Keras 3 counts from 1 only here, and only for a functional model.
+            if entry.class_name != SEQUENTIAL:
+                outputs = _recounted(outputs, entry.name)
+            continue
+        used = [ref[1] for ref in _references([nodes, outputs], entry.name)]
+        if used and max(used) == counts[entry.name]:
+            nodes = _recounted(nodes, entry.name)
+            outputs = _recounted(outputs, entry.name)
+    layers = [
+        {**e.data, "name": e.name, "inbound_nodes": nodes[e.name]} for e in entries
+    ]
+    ends = {"input_layers": _ends(config, "input_layers"), "output_layers": outputs}
+    return {**config, "layers": layers, **ends}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One layer of a configuration."""
+
+    name: str
+    class_name: str
+    nodes: list[Any]
+    data: Mapping[str, Any]
+
+
+def _entry(item: Any) -> _Entry:
+    data = mapping_of(item)
+    if data is None:
+        received = type(item).__name__
+        raise CaptureError(f"layers: expected dictionaries, received a {received}")
+    config = mapping_of(data.get("config")) or {}
+    name = data.get("name", config.get("name"))
+    if not isinstance(name, str):
+        raise CaptureError(f"layers: expected a name, received {name!r}")
+    nodes = sequence_of(data.get("inbound_nodes")) or []
+    return _Entry(name, str(data.get("class_name")), nodes, data)
+
+
+def _node(name: str, node: Any, layers: Mapping[str, Any]) -> list[_Reference]:
+    """A call in our form."""
+    found = mapping_of(node)
+    if found is not None and "args" in found:
+        return _from_keras_3(name, found)
+    references = list(_flat(name, node, layers))
+    if not references:
+        raise CaptureError(f"layer {name!r}: expected the inputs of a call: {node!r}")
+    arguments: dict[str, Any] = {}
+    for reference in references:
+        given = mapping_of(reference[3]) if len(reference) > 3 else None
+        arguments.update({k: _argument(v) for k, v in (given or {}).items()})
+    made: list[_Reference] = [[*ref[:3], {}] for ref in references]
+    made[0][3] = arguments
+    return made
+
+
+def _flat(name: str, node: Any, layers: Mapping[str, Any]) -> Iterator[_Reference]:
+    """The references in a call; inputs may be given as lists in lists."""
+    items = sequence_of(node)
+    if items is None:
+        message = f"expected the inputs of a call as a list, received {node!r}"
+        raise CaptureError(f"layer {name!r}: {message}")
+    if _is_reference(items) and items[0] in layers:
+        yield items
+        return
+    for item in items:
+        yield from _flat(name, item, layers)
+
+
+def _is_reference(items: list[Any]) -> bool:
+    return (
+        len(items) >= 3
+        and isinstance(items[0], str)
+        and type(items[1]) is int
+        and type(items[2]) is int
+    )
+
+
+def _argument(value: Any) -> Any:
+    """An argument of a call; tf.keras wraps some constants."""
+    items = sequence_of(value)
+    if items is None:
+        return value
+    if len(items) >= 3 and items[0] == "_CONSTANT_VALUE":
+        return items[2]
+    return [_argument(item) for item in items]
+
+
+# --- Keras 3 --------------------------------------------------------------------
+
+
+def _from_keras_3(name: str, node: Mapping[str, Any]) -> list[_Reference]:
+    inputs = [_tensors(name, arg) for arg in sequence_of(node.get("args")) or []]
+    references: list[_Reference] = []
+    for item in inputs:
+        references += [item] if item and isinstance(item[0], str) else item
+    keywords = mapping_of(node.get("kwargs")) or {}
+    # Keras 3 records `training` without being asked, and never heeds it: what the
+    # whole model is called with replaces it.
+    arguments = {
+        k: _keyword(v) for k, v in keywords.items() if v is not None and k != "training"
+    }
+    if not references:
+        raise CaptureError(f"layer {name!r}: expected the inputs of a call, found none")
+    made: list[_Reference] = [[*reference, {}] for reference in references]
+    made[0][3] = arguments
+    return made
+
+
+def _tensors(name: str, argument: Any) -> list[Any]:
+    """A positional argument: a reference, a list of them, or [] for None."""
+    reference = _history(argument)
+    if reference is not None:
+        return reference
+    if argument is None:
+        return []
+    items = sequence_of(argument)
+    found = [_history(item) for item in items or [None]]
+    if any(item is None for item in found):
+        raise CaptureError(
+            f"layer {name!r}: expected tensors as the inputs of a call, received "
+            f"{argument!r}"
+        )
+    return found
+
+
+def _keyword(value: Any) -> Any:
+    reference = _history(value)
+    if reference is not None:
+        return reference
+    items = sequence_of(value)
+    return value if items is None else [_keyword(item) for item in items]
+
+
+def _history(value: Any) -> _Reference | None:
+    """Where a tensor of Keras 3 was made; None for anything else."""
+    found = mapping_of(value)
+    if found is None or found.get("class_name") != "__keras_tensor__":
+        return None
+    config = mapping_of(found.get("config")) or {}
+    history = sequence_of(config.get("keras_history"))
+    if history is None or not _is_reference(history):
+        raise CaptureError(f"a tensor's keras_history is broken: {history!r}")
+    return history[:3]
+
+
+# --- ends, and counting ---------------------------------------------------------
+
+
+def _ends(config: Mapping[str, Any], key: str) -> list[Any]:
+    """The inputs or outputs of a model: a list of references.
+
+    Keras 3 writes a single one bare, and several as the user gave them; a dictionary's
+    are in the order of its keys.
+    """
+    value = config.get(key)
+    found = mapping_of(value)
+    if found is not None:
+        value = [found[name] for name in sorted(found)]
+    items = sequence_of(value)
+    if items is None:
+        raise CaptureError(f"a model's configuration: expected a list under {key!r}")
+    return [items] if _is_reference(items) else items
+
+
+def _references(value: Any, name: str) -> Iterator[_Reference]:
+    """Every reference to the layer called `name`."""
+    found = mapping_of(value)
+    items = list(found.values()) if found is not None else sequence_of(value) or []
+    if found is None and _is_reference(items) and items[0] == name:
+        yield items
+    for item in items:
+        yield from _references(item, name)
+
+
+def _recounted(value: Any, name: str) -> Any:
+    """`value` with the calls of one layer counted from 0 that were counted from 1."""
+    return _mapped(value, lambda ref: [ref[0], ref[1] - 1, *ref[2:]], name)
+
+
+def _mapped(value: Any, change: Callable[[list[Any]], list[Any]], name: str) -> Any:
+    found = mapping_of(value)
+    if found is not None:
+        return {key: _mapped(item, change, name) for key, item in found.items()}
+    items = sequence_of(value)
+    if items is None:
+        return value
+    if _is_reference(items) and items[0] == name:
+        items = change(items)
+    return [_mapped(item, change, name) for item in items]

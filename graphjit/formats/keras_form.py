@@ -1,0 +1,127 @@
+"""The text form of a model's configuration: one that Keras 2 and Keras 3 both read.
+
+It is tf.keras 2.15's. Two things differ between the readers, and are written so that
+both are content: where Keras 3 finds a class, and how calls of a nested chain count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from graphjit.capture.model_config import MODELS, SEQUENTIAL
+from graphjit.narrow import mapping_of, sequence_of
+
+__all__ = ["BACKEND", "KERAS_VERSION", "keras_form"]
+
+#: The Keras whose form, and whose meaning of names, the files have.
+KERAS_VERSION: Final = "2.15.0"
+#: The one whose layouts of weights and orientation of kernels are ours.
+BACKEND: Final = "tensorflow"
+
+#: Where Keras 3 has the class of functional models; Keras 2 does not look here.
+_FUNCTIONAL: Final = {
+    "module": "keras.src.models.functional",
+    "registered_name": "Functional",
+}
+_INPUT_SHAPE: Final = "batch_input_shape"
+
+
+def keras_form(class_name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The outermost dictionary of a model's text."""
+    root = _entry({"class_name": class_name, "config": config})
+    return {**root, "keras_version": KERAS_VERSION, "backend": BACKEND}
+
+
+def _entry(
+    entry: Mapping[str, Any], inside: bool = False, fed: bool = False
+) -> dict[str, Any]:
+    """A layer or model: where its class is found, and its configuration.
+
+    Args:
+        entry: With class_name and config.
+        inside: Whether it stands in a model. A functional one has no place there: where
+            it says none, Keras 2 and 3 use their older reader, which knows its name.
+        fed: Whether a call gives it its input.
+    """
+    name = str(entry["class_name"])
+    config = mapping_of(entry["config"]) or {}
+    if name == SEQUENTIAL:
+        place: dict[str, Any] = {"module": "keras", "registered_name": None}
+        config = _chain(config, fed)
+    elif name in MODELS:
+        place = {} if inside else dict(_FUNCTIONAL)
+        name = "Functional"
+        config = _functional(config)
+    else:
+        place = {"module": "keras.layers", "registered_name": None}
+        config = {key: _value(key, value) for key, value in config.items()}
+    return {**place, **entry, "class_name": name, "config": config}
+
+
+def _value(key: str, value: Any) -> Any:
+    """An argument of a layer; layers inside of layers are entries too."""
+    found = mapping_of(value)
+    if found is not None and "class_name" in found and not _is_setting(key):
+        return _entry(found)
+    items = sequence_of(value)
+    return value if items is None else [_value(key, item) for item in items]
+
+
+def _is_setting(key: str) -> bool:
+    return key.endswith(("initializer", "regularizer", "constraint", "activation"))
+
+
+def _chain(config: Mapping[str, Any], fed: bool) -> dict[str, Any]:
+    """A `Sequential`: with its input layer first, or, fed, without a word of its input.
+
+    Inside a functional model the input comes with the call. Keras 2 counts the calls of
+    a chain that knows its input from 1, Keras 3 from 0; where it does not know it, both
+    count from 0.
+    """
+    items = sequence_of(config["layers"]) or []
+    if fed:
+        items = [item for item in items if item["class_name"] != "InputLayer"]
+    entries = [
+        _entry(item, inside=True, fed=fed and not at) for at, item in enumerate(items)
+    ]
+    first: dict[str, Any] = entries[0]["config"] if entries else {}
+    if fed:
+        first.pop(_INPUT_SHAPE, None)
+    elif _INPUT_SHAPE in first and entries[0]["class_name"] != "InputLayer":
+        entries.insert(0, _entry(_input_before(first)))
+    return {**config, "layers": entries}
+
+
+def _input_before(first: Mapping[str, Any]) -> dict[str, Any]:
+    config = {
+        _INPUT_SHAPE: first[_INPUT_SHAPE],
+        "dtype": first.get("dtype", "float32"),
+        "sparse": False,
+        "ragged": False,
+        "name": f"{first['name']}_input",
+    }
+    return {"class_name": "InputLayer", "config": config}
+
+
+def _functional(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A functional model: the calls of the chains in it counted from 0."""
+    entries = [_entry(item, inside=True, fed=True) for item in config["layers"]]
+    chains = {e["name"] for e in entries if e["class_name"] == SEQUENTIAL}
+    for entry in entries:
+        entry["inbound_nodes"] = _from_zero(entry["inbound_nodes"], chains)
+    outputs = _from_zero(config["output_layers"], chains)
+    return {**config, "layers": entries, "output_layers": outputs}
+
+
+def _from_zero(value: Any, chains: set[str]) -> Any:
+    found = mapping_of(value)
+    if found is not None:
+        return {key: _from_zero(item, chains) for key, item in found.items()}
+    items = sequence_of(value)
+    if items is None:
+        return value
+    is_reference = len(items) >= 3 and isinstance(items[1], int)
+    if is_reference and isinstance(items[0], str) and items[0] in chains:
+        items = [items[0], items[1] - 1, *items[2:]]
+    return [_from_zero(item, chains) for item in items]
