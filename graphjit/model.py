@@ -225,6 +225,12 @@ class Model(SubModel, Trained, WithText):
         frozen = self.frozen_layers()
         render(self.graph, lambda name: _covers(frozen, name), line_length, print_fn)
 
+    def _repr_html_(self) -> str:
+        """The model drawn, for notebooks."""
+        from graphjit import plot
+
+        return plot.html(self)
+
     # --- the pure face ----------------------------------------------------------------
 
     def init(self, seed: int = 0) -> dict[str, Any]:

@@ -124,11 +124,12 @@ def _given_masks(
     emitter: Emitter, argument: Any, values: Sequence[Value], count: int
 ) -> list[Value | None]:
     """The masks a call was given with `mask=`, one for every input."""
-    items: list[Any] = sequence_of(argument) or [argument]
-    if len(items) != count:
+    items: list[Any] = list(sequence_of(argument) or [argument])
+    if len(items) > count:
         raise CaptureError(
             f"{emitter.title}: mask: expected {count} masks, received {len(items)}"
         )
+    items += [None] * (count - len(items))  # Keras's Attention has none for the key
     masks: list[Value | None] = []
     for item in items:
         mask = filled(item, values.__getitem__)

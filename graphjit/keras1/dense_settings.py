@@ -30,7 +30,8 @@ def before_penalties(
     weights_native: str | None = "weights",
 ) -> tuple[Spelled, ...]:
     """`init`, `activation` and `weights`; a native name of None leaves it to a rule."""
-    made = [spelled("init", init_native, "glorot_uniform", read_init)]
+    read = as_given if init_native is None else read_init
+    made = [spelled("init", init_native, "glorot_uniform", read)]
     if activation:
         made.append(spelled("activation", "", None))
     made.append(spelled("weights", weights_native, None, as_given))

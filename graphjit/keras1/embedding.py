@@ -11,11 +11,12 @@ from graphjit.capture.tensor import Tensor
 from graphjit.errors import CaptureError
 from graphjit.keras1.settings import initial
 from graphjit.keras1.spelling import Spelling, spelled
+from graphjit.keras1.stand_in import StandIn
 
 __all__ = ["Embedding"]
 
 
-class _First(native.Embedding):
+class _First(StandIn, native.Embedding):
     """An Embedding that is called on the data of a model alone."""
 
     def __call__(self, inputs: Any, *more: Any, **kwargs: Any) -> Any:
@@ -29,7 +30,6 @@ class _First(native.Embedding):
         return super().__call__(inputs, *more, **kwargs)
 
 
-# Messages, names and configurations call a layer by the name of its class.
 _First.__name__ = native.Embedding.__name__
 
 Embedding = Spelling(

@@ -18,6 +18,7 @@ from graphjit.capture.tensor import Tensor
 from graphjit.errors import CaptureError, ShapeError, nearest
 from graphjit.functions import register
 from graphjit.keras1.spelling import Spelling, as_given, spelled
+from graphjit.keras1.stand_in import StandIn
 from graphjit.model import Model
 from graphjit.narrow import sequence_of
 from graphjit.sequential import Sequential
@@ -28,10 +29,13 @@ __all__ = ["Merge", "merge"]
 # --- the native layers ------------------------------------------------------------
 
 
-class _OfEqualShapes(Layer):
-    """A layer that is called on tensors of one shape: nothing is broadcast."""
+class _OfEqualShapes(StandIn):
+    """A mixin for layers that are called on tensors of one shape: nothing broadcasts."""
+
+    __slots__ = ()
 
     def __call__(self, inputs: Any, *more: Any, **kwargs: Any) -> Any:
+        layer = cast("Layer", self)
         tensors = [t for t in sequence_of(inputs) or [] if isinstance(t, Tensor)]
         for tensor in tensors[1:]:
             try:
@@ -39,17 +43,18 @@ class _OfEqualShapes(Layer):
             except ShapeError:
                 shapes = ", ".join(str(tensor.shape) for tensor in tensors)
                 raise ShapeError(
-                    f"{layer_name(self)}: Merge wants tensors of one shape, received "
+                    f"{layer_name(layer)}: Merge wants tensors of one shape, received "
                     f"{shapes}",
                     hint="the native layers broadcast",
                 ) from None
-        return super().__call__(inputs, *more, **kwargs)
+        return Layer.__call__(layer, inputs, *more, **kwargs)
 
 
-def _called_merge(base: type[Layer], *mixins: type[Layer]) -> type[Any]:
+def _called_merge(
+    base: type[Layer], mixin: type[StandIn] = StandIn
+) -> Callable[..., Layer]:
     """The native class, but unnamed layers of it are called "merge" as in Keras 1."""
-    # Configurations hold the name of the class.
-    return type(base.__name__, (*mixins, base), {"stem": "merge"})
+    return type(base.__name__, (mixin, base), {"stem": "merge"})
 
 
 _Add: Final = _called_merge(native.Add, _OfEqualShapes)

@@ -19,6 +19,7 @@ from graphjit.ops.reduce import ReduceSum
 from tests.graphs import variables_for
 
 
+@gj.register("tests>TinyCell")
 class TinyCell(gj.layers.Layer):
     units: int = arg(converter=size)
 
