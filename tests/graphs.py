@@ -69,7 +69,16 @@ from tests.running import (
     same_results,
     variables_for,
 )
-from tests.steps import attention, conv, early, first, learned, merging, shaping
+from tests.steps import (
+    attention,
+    conv,
+    early,
+    first,
+    learned,
+    merging,
+    recurrent,
+    shaping,
+)
 from tests.steps.maker import Maker, Step, Steps, rank_of
 
 __all__ = [
@@ -95,11 +104,18 @@ STEPS: Steps = {
     **attention.STEPS,
     **learned.STEPS,
     **merging.STEPS,
+    **recurrent.STEPS,
     **shaping.STEPS,
 }
 #: Those that draw random numbers.
 DRAWING: frozenset[Step] = frozenset(
-    {first.dropout, *attention.DRAWING, *learned.DRAWING, *shaping.DRAWING}
+    {
+        first.dropout,
+        *attention.DRAWING,
+        *learned.DRAWING,
+        *recurrent.DRAWING,
+        *shaping.DRAWING,
+    }
 )
 
 

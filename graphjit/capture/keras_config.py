@@ -75,7 +75,7 @@ class ConfigReader:
             return self.model(cls, config)
         given = mapping_of(config)
         if given is None:
-            _refuse_entry(entry)
+            raise CaptureError(f"layer {entry['class_name']!r} has no config")
         if cls is not None and issubclass(cls, Layer):
             return self.of_class(cls, given)
         made = make(**given)

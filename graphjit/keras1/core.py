@@ -49,7 +49,7 @@ TimeDistributedDense = Spelling(
     native.Dense,
     (_OUTPUT_DIM, *before_penalties(), *PENALTIES, BIAS, *_sequence_arguments),
     rules=(_sequence_rule,),
-    doc="Keras 1's Dense for every step of a sequence, made as a Dense.",
+    doc="a Dense for every step of a sequence.",
 )
 
 Highway = Spelling(

@@ -30,7 +30,7 @@ __all__ = ["Merge", "merge"]
 
 
 class _OfEqualShapes(StandIn):
-    """A mixin for layers that are called on tensors of one shape: nothing broadcasts."""
+    """A mixin for layers called on tensors of one shape: nothing is broadcast."""
 
     __slots__ = ()
 
@@ -255,7 +255,7 @@ Merge = _MergeSpelling(
         spelled("node_indices", None, None),
         spelled("tensor_indices", None, None),
     ),
-    doc="Several tensors, layers or models made into one, as `mode` says.",
+    doc="several tensors, layers or models made into one, as `mode` says.",
 )
 
 

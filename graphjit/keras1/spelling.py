@@ -96,7 +96,8 @@ class Spelling(Generic[L]):
     keywords: Sequence[Spelled] = ()
 
     def __post_init__(self) -> None:
-        summary = self.doc or f"Keras 1's {self.name}, made as a {self._title}."
+        made = self.doc or f"made as a {self._title}."
+        summary = f"Keras 1's {self.name}: {made}"
         for attribute, value in (
             ("__name__", self.name),
             ("__qualname__", self.name),
@@ -172,12 +173,13 @@ class Spelling(Generic[L]):
 
     def _refuse_unknown(self, name: str) -> NoReturn:
         """Raise for an argument that Keras 1 has not."""
-        native = self.native.renamed.items()
         own = [argument.name for argument in self._declared]
         modern = {a.native: a.name for a in self._declared if a.native is not None}
-        old = modern.get(name) or next((k for k, v in native if v == name), None)
+        renamed = self.native.renamed.items()
+        several = (old for old, new in renamed if new == name and old in own)
+        old = modern.get(name) or next(several, None)
         hint = None
-        if old in own:
+        if old is not None:
             hint = (
                 f"it is called {old!r} in Keras 1; graphjit.layers has the Keras 2 "
                 "spelling"

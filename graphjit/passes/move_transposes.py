@@ -33,18 +33,31 @@ class MoveTransposes(Pass):
     """
 
     def rewrite(self, graph: Graph, entry: Entry) -> Graph:
-        if not any(is_plain_transpose(node) for node in graph.nodes):
-            return graph
-        moved = _Mover(graph, entry).run()
-        if set(moved.nodes) == set(graph.nodes):
-            return graph
-        before, after = _moved_elements(graph), _moved_elements(moved)
-        if after >= before:
-            node = next(n for n in graph.nodes if is_plain_transpose(n))
-            entry.done.clear()
-            entry.refuse(node.name, "no other place would move fewer elements")
-            return graph
-        return moved
+        moved = _moved_once(graph, entry)
+        while moved is not graph:
+            # What an op makes of a layout that comes to it (a reshape of channels-last
+            # data) is known once it is there, and may let the next region move.
+            graph, more = moved, Entry(entry.name)
+            moved = _moved_once(graph, more)
+            if moved is not graph:
+                entry.done += more.done
+        return graph
+
+
+def _moved_once(graph: Graph, entry: Entry) -> Graph:
+    """The graph after one round; the same where it would not move fewer elements."""
+    if not any(is_plain_transpose(node) for node in graph.nodes):
+        return graph
+    moved = _Mover(graph, entry).run()
+    if set(moved.nodes) == set(graph.nodes):
+        return graph
+    before, after = _moved_elements(graph), _moved_elements(moved)
+    if after >= before:
+        node = next(n for n in graph.nodes if is_plain_transpose(n))
+        entry.done.clear()
+        entry.refuse(node.name, "no other place would move fewer elements")
+        return graph
+    return moved
 
 
 def _moved_elements(graph: Graph) -> tuple[int, int]:

@@ -130,6 +130,24 @@ def test_positional_order() -> None:
     assert merged.output_shape == (None, 6)
 
 
+def test_every_argument() -> None:
+    a, b = Input((3, 4)), Input((3, 4))
+    joined = Merge(layers=[a, b], mode="concat", concat_axis=1, name="joined")
+    assert joined.name == "joined"
+    assert joined.output_shape == (None, 6, 4)
+    assert Merge([a, b], mode="dot", dot_axes=2).output_shape == (None, 3, 3)
+    made = Merge(
+        layers=[a.call.layer, b.call.layer],
+        mode=lambda xs, by: by * xs[0],
+        output_shape=(3, 4),
+        output_mask=lambda masks: masks[0],
+        arguments={"by": 2.0},
+        node_indices=[0, 0],
+        tensor_indices=[0, 0],
+    )
+    assert made.output_shape == (None, 3, 4)
+
+
 # --- what is merged ---------------------------------------------------------------
 
 

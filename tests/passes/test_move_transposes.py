@@ -182,3 +182,12 @@ def test_both_formats_become_the_same_program() -> None:
     passes = [ToInference(), Simplify(), MoveTransposes(), Simplify()]
     last, first = (run(net(f), passes)[0] for f in ("channels_last", FIRST))
     assert [*kinds(first)] == ["transpose", *kinds(last)]
+
+
+def test_a_layout_that_an_op_passes_on_moves_the_next_region_too() -> None:
+    x = gj.Input((3, 1, 4, 5), name="x")
+    a, b = (gj.layers.Conv3D(2, 1, data_format=FIRST, name=n) for n in "ab")
+    h = b(gj.layers.ReLU()(a(x)))
+    h = gj.layers.Activation("softplus")(gj.layers.Reshape((2, 4, 5))(h))
+    y = gj.layers.GlobalAveragePooling2D(FIRST)(h)
+    assert transposes(moved(graph_of(x, y))) == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conformance.layer_table import LAYER_ROWS
+from tests.conformance.test_weight_settings import FIRST_CASES
 
 TESTS = Path(__file__).parent.parent
 
@@ -36,6 +37,8 @@ def used(layers: Mapping[str, Any], keras1: bool) -> Usage:
                 for name in case.settings:
                     where = "conformance/layer_table.py"
                     found[row.layer.__name__, name].add(where)
+        for layer, name in FIRST_CASES:
+            found[layer.__name__, name].add("conformance/test_weight_settings.py")
     return found
 
 
