@@ -18,17 +18,18 @@ import numpy as np
 
 import graphjit as gj
 
-EPOCHS = 12
+EPOCHS = 20
 PAIRS = 10_000
 
 
 def encoder(size: int) -> gj.Model:
     """An image (size, size, 1) to a code of 32 numbers."""
     image = gj.Input((size, size, 1), name="image")
-    x = gj.layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1")(image)
-    x = gj.layers.MaxPooling2D(name="pool1")(x)
-    x = gj.layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2")(x)
-    x = gj.layers.MaxPooling2D(name="pool2")(x)
+    x = image
+    for at, filters in enumerate((24, 48), start=1):
+        x = gj.layers.Conv2D(
+            filters, 3, strides=2, padding="same", activation="relu", name=f"conv{at}"
+        )(x)
     x = gj.layers.Flatten(name="flat")(x)
     x = gj.layers.Dropout(0.3, name="drop")(x)
     code = gj.layers.Dense(32, name="code")(x)

@@ -2,9 +2,9 @@
 
 rt-polarity, 10,662 sentences about films, half of them praise. The rows are shuffled by
 NumPy's generator of seed 0; the first nine tenths (9,595) are to train on and the last
-tenth (1,067) is held out. A tenth of the rows to train on says when to stop. Source:
-Kim, Convolutional Neural Networks for Sentence Classification, 2014, with word vectors
-learned from nothing ("CNN-rand").
+tenth (1,067) is held out. Widths, dropout, rate and epochs were chosen on three tenths
+of the rows to train on. Source: Kim, Convolutional Neural Networks for Sentence
+Classification, 2014, with word vectors learned from nothing ("CNN-rand").
 
 Run with ``python examples/text.py``.
 """
@@ -17,11 +17,13 @@ from collections.abc import Sequence
 
 import datasets
 import numpy as np
+import optax
 
 import graphjit as gj
 
-EPOCHS = 10
-WIDTHS = (3, 4, 5)
+EPOCHS = 5
+BATCH = 32
+WIDTHS = (3, 5, 7)
 PADDING, UNKNOWN, KNOWN = 0, 1, 2
 
 
@@ -42,9 +44,13 @@ def encoded(texts: Sequence[str], ids: dict[str, int], length: int) -> np.ndarra
 
 
 def network(length: int, words: int, filters: int = 100) -> gj.Model:
-    """Three convolutions over the same word vectors, the strongest hit of each filter."""
+    """Three convolutions over the same word vectors, of each filter the strongest hit.
+
+    In training three tenths of all words are unknown to a batch (their vectors are
+    zero), then half of all numbers: so few sentences are soon learned by heart.
+    """
     sentence = gj.Input((length,), dtype="int32", name="sentence")
-    vectors = gj.layers.Embedding(words, 64, name="vectors")(sentence)
+    vectors = gj.layers.Embedding(words, 64, dropout=0.3, name="vectors")(sentence)
     vectors = gj.layers.Dropout(0.5, seed=1, name="drop_vectors")(vectors)
     branches = []
     for width in WIDTHS:
@@ -69,23 +75,14 @@ def main(epochs: int = EPOCHS, filters: int = 100) -> float:
 
     model = network(length, KNOWN + len(ids), filters)
     model.summary()
+    steps = epochs * -(-len(train_x) // BATCH)
     model.compile(
-        optimizer=gj.optimizers.Adam(1e-3),
+        optimizer=optax.adam(optax.cosine_decay_schedule(2e-3, steps)),
         loss="binary_crossentropy",
         metrics=["accuracy"],
     )
     start = time.perf_counter()
-    model.fit(
-        train_x,
-        data.train_y,
-        epochs=epochs,
-        batch_size=64,
-        verbose=2,
-        validation_split=0.1,
-        callbacks=gj.callbacks.EarlyStopping(
-            "val_loss", patience=1, restore_best_weights=True
-        ),
-    )
+    model.fit(train_x, data.train_y, epochs=epochs, batch_size=BATCH, verbose=2)
     print(f"trained in {time.perf_counter() - start:.1f} s")
 
     praise = model.predict(test_x)[:, 0]

@@ -48,12 +48,13 @@ from graphjit.passes.to_inference import ToInference
 from graphjit.training.methods import Trained
 from graphjit.types import BATCH, Dim, TensorType, unify_shapes
 from graphjit.variables import flatten, leaf, nest
+from graphjit.weight_files import WithWeightFiles
 
 __all__ = ["Model", "jit"]
 
 
 @LAYERS.register("Functional", "Model")
-class Model(SubModel, Trained, WithText):
+class Model(SubModel, Trained, WithText, WithWeightFiles):
     """A model from input tensors to output tensors.
 
     Args:

@@ -290,8 +290,9 @@ def test_functions_of_keras_2_are_the_classes() -> None:
     for name in lower:
         assert getattr(initializers, name)() == get(name)
     assert set(lower) <= set(initializers.__all__)
+    # Other modules enter classes of their own.
     assert {type(get(name)) for name in NAMES} == {
-        cls for _, cls in INITIALIZERS.items()
+        cls for _, cls in INITIALIZERS.items() if cls.__module__ == Zeros.__module__
     }
 
 

@@ -29,21 +29,22 @@ GraphJitError CaptureError ShapeError VerifyError PassError FormatError DataErro
 
 LAYERS = """
 Activation ActivityRegularization Add add AdditiveAttention AlphaDropout Attention
-average Average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization
-Concatenate concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose Conv3D
-Conv3DTranspose Convolution1D Convolution1DTranspose Convolution2D
-Convolution2DTranspose Convolution3D Convolution3DTranspose Cropping1D Cropping2D
-Cropping3D Dense DepthwiseConv1D DepthwiseConv2D dot Dot Dropout EinsumDense ELU
-Embedding Flatten GaussianDropout GaussianNoise GlobalAveragePooling1D
-GlobalAveragePooling2D GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
-GlobalMaxPooling3D GroupNormalization Identity Input InputLayer Lambda
-LayerNormalization LeakyReLU LocallyConnected1D LocallyConnected2D Masking Maximum
-maximum MaxPooling1D MaxPooling2D MaxPooling3D minimum Minimum MultiHeadAttention
-Multiply multiply Normalization ParametricSoftplus Permute PReLU ReLU RepeatVector
-Rescaling Reshape RMSNormalization SeparableConv1D SeparableConv2D
-SeparableConvolution1D SeparableConvolution2D Softmax SpatialDropout1D SpatialDropout2D
-SpatialDropout3D SReLU Subtract subtract ThresholdedReLU UnitNormalization UpSampling1D
-UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
+Average average AveragePooling1D AveragePooling2D AveragePooling3D BatchNormalization
+Bidirectional Concatenate concatenate Conv1D Conv1DTranspose Conv2D Conv2DTranspose
+Conv3D Conv3DTranspose ConvLSTM1D ConvLSTM2D ConvLSTM3D Convolution1D
+Convolution1DTranspose Convolution2D Convolution2DTranspose Convolution3D
+Convolution3DTranspose Cropping1D Cropping2D Cropping3D Dense DepthwiseConv1D
+DepthwiseConv2D Dot dot Dropout EinsumDense ELU Embedding Flatten GaussianDropout
+GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GroupNormalization GRU GRUCell
+Identity Input InputLayer Lambda LayerNormalization LeakyReLU LocallyConnected1D
+LocallyConnected2D LSTM LSTMCell Masking Maximum maximum MaxPooling1D MaxPooling2D
+MaxPooling3D Minimum minimum MultiHeadAttention Multiply multiply Normalization
+ParametricSoftplus Permute PReLU ReLU RepeatVector Rescaling Reshape RMSNormalization
+RNN SeparableConv1D SeparableConv2D SeparableConvolution1D SeparableConvolution2D
+SimpleRNN SimpleRNNCell Softmax SpatialDropout1D SpatialDropout2D SpatialDropout3D SReLU
+StackedRNNCells Subtract subtract ThresholdedReLU TimeDistributed UnitNormalization
+UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """.split()
 
 ACTIVATIONS = """

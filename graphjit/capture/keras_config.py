@@ -24,6 +24,8 @@ __all__ = ["ConfigReader"]
 
 #: Arguments of these names hold settings that a file gives by name.
 _SETTINGS: Final = ("activation", "initializer", "regularizer", "constraint")
+#: Arguments that are functions of a user's.
+_FUNCTIONS: Final = ("function", "output_shape", "mask")
 _DTYPE_POLICIES: Final = ("DTypePolicy", "FloatDTypePolicy", "Policy")
 
 
@@ -115,7 +117,9 @@ class ConfigReader:
 
     def of_class(self, cls: type[Layer], config: Mapping[str, Any]) -> Layer:
         """A layer of `cls` with this configuration, whoever wrote it."""
-        title = f"{cls.__name__} {config.get('name') or ''!r}".replace(" ''", "")
+        title = _title(cls, config)
+        if "function_type" in config:
+            config = _functions_by_name(title, config)
         checked = _takes_arguments(cls)
         given: dict[str, Any] = {}
         for key, value in config.items():
@@ -152,9 +156,18 @@ class ConfigReader:
             return self._activation(value)
         if key.endswith(_SETTINGS):
             return self._setting(value)
-        if key == "function" and isinstance(value, str):
-            return self._custom.get(value, value)
+        if key in _FUNCTIONS:
+            return self._function(value)
         return self._with_layers(value)
+
+    def _function(self, value: Any) -> Any:
+        """A function of a `Lambda`: of the user's by its name, others as they are."""
+        found = mapping_of(value)
+        name = value if found is None else found.get("config")
+        custom = None if found is None else self._custom_object(found)
+        if custom is None and isinstance(name, str):
+            custom = self._custom.get(name)
+        return value if custom is None else custom
 
     def _activation(self, value: Any) -> Any:
         found = mapping_of(value)
@@ -208,6 +221,31 @@ class ConfigReader:
         if issubclass(cls, SubModel):
             return self.model(cls, config)
         return self.of_class(cls, config)
+
+
+def _title(cls: type[Layer], config: Mapping[str, Any]) -> str:
+    name = config.get("name")
+    return f"{cls.__name__} {name!r}" if name else cls.__name__
+
+
+def _functions_by_name(title: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A `Lambda` of Keras 2: what a function is stands beside it.
+
+    Raises:
+        CaptureError: It is there as code.
+    """
+    kept = dict(config)
+    for key in _FUNCTIONS:
+        kind = kept.pop(f"{key}_type", None)
+        kept.pop("module" if key == "function" else f"{key}_module", None)
+        if kind == "lambda":
+            raise CaptureError(
+                f"{title}: {key}: the file holds the function as code, which is never "
+                "run",
+                hint="write it again, register it under a name, and make the layer of "
+                "it",
+            )
+    return kept
 
 
 def _takes_arguments(cls: type[Layer]) -> bool:

@@ -38,7 +38,6 @@ _RECURRENT: Final[Mapping[str, tuple[Any, ...]]] = {
     "implementation": ANY,
     "time_major": (None, False),
     "use_cudnn": ("auto", True, False),
-    "zero_output_for_mask": (None, False),
     "input_spec": (None,),
     # Keras 1 and 2 gave a cell's mask of constants so.
     "num_constants": (None, 0),

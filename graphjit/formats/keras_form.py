@@ -26,6 +26,30 @@ _FUNCTIONAL: Final = {
 }
 _INPUT_SHAPE: Final = "batch_input_shape"
 
+_NO_SEED: Final[Mapping[str, Any]] = {"seed": None}
+#: Keys that one of the readers does not know, left out where they say nothing.
+_LEFT_OUT: Final[Mapping[str, Mapping[str, Any]]] = {
+    "ConvLSTM1D": _NO_SEED,
+    "ConvLSTM2D": _NO_SEED,
+    "ConvLSTM3D": _NO_SEED,
+    "MultiHeadAttention": {
+        "flash_attention": None,
+        "seed": None,
+        "sliding_window": None,
+        "use_gate": False,
+    },
+    "SimpleRNN": _NO_SEED,
+    "SimpleRNNCell": _NO_SEED,
+    "SpatialDropout1D": {"trainable": True},
+    "SpatialDropout2D": {"trainable": True},
+    "SpatialDropout3D": {"trainable": True},
+    "ZeroPadding1D": {"data_format": "channels_last"},
+}
+#: Keys that Keras 2 wants; with None it learns them when the layer is called.
+_ADDED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "MultiHeadAttention": {"query_shape": None, "key_shape": None, "value_shape": None},
+}
+
 
 def keras_form(class_name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """The outermost dictionary of a model's text."""
@@ -55,7 +79,15 @@ def _entry(
         config = _functional(config)
     else:
         place = {"module": "keras.layers", "registered_name": None}
-        config = {key: _value(key, value) for key, value in config.items()}
+        left_out = _LEFT_OUT.get(name, {})
+        config = {
+            **_ADDED.get(name, {}),
+            **{
+                key: _value(key, value)
+                for key, value in config.items()
+                if key not in left_out or left_out[key] != value
+            },
+        }
     return {**place, **entry, "class_name": name, "config": config}
 
 

@@ -30,6 +30,7 @@ class Limits:
         name_chars: Length of any name.
         elements: Elements of any input and any result of a node, for one row: the
             batch and unknown dims count as 1.
+        ratio: How many times the size of its compressed bytes an array may have.
     """
 
     header_bytes: int = 32 * 2**20
@@ -40,6 +41,7 @@ class Limits:
     rank: int = 32
     name_chars: int = 1024
     elements: int = 2**31
+    ratio: int = 256
 
     def refuse(self, field: str, where: str, found: str) -> NoReturn:
         """Raise the FormatError for something over the limit `field`."""

@@ -81,7 +81,13 @@ from graphjit.keras1.layers import (
     ZeroPadding3D,
     merge,
 )
-from graphjit.keras1.models import Model, Sequential
+from graphjit.keras1.models import (
+    Model,
+    Sequential,
+    layer_from_config,
+    model_from_json,
+    model_from_yaml,
+)
 
 __all__ = [
     "ELU",
@@ -151,8 +157,11 @@ __all__ = [
     "activations",
     "constraints",
     "initializations",
+    "layer_from_config",
     "layers",
     "merge",
+    "model_from_json",
+    "model_from_yaml",
     "models",
     "objectives",
     "regularizers",

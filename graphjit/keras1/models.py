@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from graphjit import model_text
 from graphjit.capture.input_layer import Input as NativeInput
 from graphjit.capture.tensor import Tensor
 from graphjit.errors import CaptureError, nearest
 from graphjit.keras1.merge import Merge
 from graphjit.model import Model as NativeModel
+from graphjit.model_text import layer_from_config
 from graphjit.sequential import Sequential as NativeSequential
 from graphjit.types import Dim
 
-__all__ = ["Input", "Merge", "Model", "Sequential"]
+__all__ = [
+    "Input",
+    "Merge",
+    "Model",
+    "Sequential",
+    "layer_from_config",
+    "model_from_json",
+    "model_from_yaml",
+]
 
 
 class _Keras1Training(NativeModel):
@@ -152,3 +162,38 @@ def Input(  # noqa: N802 (the documents' name)
     ((None, 32), (8, 10, 4))
     """
     return NativeInput(shape, None, dtype, name, batch_shape)
+
+
+# --- from text --------------------------------------------------------------------
+
+
+def _trained_as_keras1(made: NativeModel) -> Any:
+    """A native model that was just made, with Keras 1's methods of training."""
+    # They add nothing that an object holds.
+    cls = Sequential if isinstance(made, NativeSequential) else Model
+    object.__setattr__(made, "__class__", cls)
+    return made
+
+
+def model_from_json(
+    json_string: str | bytes, custom_objects: Mapping[str, Any] | None = None
+) -> Any:
+    """The model a JSON text describes, with fresh weights.
+
+    Args:
+        json_string: As `to_json` writes it.
+        custom_objects: Classes and functions by the names the text calls them.
+
+    >>> from graphjit.keras1 import Dense
+    >>> model = model_from_json(Sequential([Dense(2, input_dim=3)]).to_json())
+    >>> isinstance(model, Sequential), model.output_shape
+    (True, (None, 2))
+    """
+    return _trained_as_keras1(model_text.model_from_json(json_string, custom_objects))
+
+
+def model_from_yaml(
+    yaml_string: str | bytes, custom_objects: Mapping[str, Any] | None = None
+) -> Any:
+    """The model a YAML text describes, with fresh weights; see `model_from_json`."""
+    return _trained_as_keras1(model_text.model_from_yaml(yaml_string, custom_objects))

@@ -14,14 +14,21 @@ from graphjit.keras1 import (
     LSTM,
     Activation,
     ActivityRegularization,
+    BatchNormalization,
     Convolution2D,
     Dense,
     Dropout,
     Flatten,
+    Highway,
     Input,
+    MaxoutDense,
     MaxPooling2D,
+    Merge,
     Model,
     Sequential,
+    layer_from_config,
+    model_from_json,
+    model_from_yaml,
 )
 
 RNG = np.random.default_rng(3)
@@ -148,6 +155,46 @@ def test_activity_penalties_are_plain_sums() -> None:
     (loss,) = step.losses.values()
     wanted = 0.1 * abs(X).sum() + 0.2 * (X**2).sum()
     assert float(loss) == pytest.approx(wanted, rel=1e-5)
+
+
+# --- texts ------------------------------------------------------------------------
+
+
+def nets() -> list[Any]:
+    x = Input((3,))
+    left = Sequential([Dense(2, input_dim=3)])
+    right = Sequential([Dense(2, input_dim=3)])
+    return [
+        Sequential([Dense(2, input_dim=3), Highway(activation="tanh")]),
+        Model(input=x, output=MaxoutDense(2, init="he_normal")(x)),
+        Sequential([Merge([left, right], mode="cos"), Dense(1)]),
+        Sequential([LSTM(2, input_shape=(4, 3)), BatchNormalization(mode=1)]),
+    ]
+
+
+@pytest.mark.parametrize("index", range(4))
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_text_and_back(index: int, form: str) -> None:
+    model = nets()[index]
+    read = {"json": model_from_json, "yaml": model_from_yaml}[form]
+    again = read(getattr(model, f"to_{form}")())
+    assert type(again) is type(model)
+    assert again.get_config() == model.get_config()
+    again.set_weights(model.get_weights())
+    shapes = model.input_shape
+    shapes = shapes if isinstance(shapes, list) else [shapes]
+    data = [RNG.normal(size=(5, *shape[1:])) for shape in shapes]
+    np.testing.assert_array_equal(again.predict(data), model.predict(data))
+    again.compile("sgd", "mse")
+    again.fit(data, again.predict(data), nb_epoch=1, verbose=0)
+
+
+def test_a_layer_from_its_config() -> None:
+    layer = Convolution2D(4, 3, 2, border_mode="full", dim_ordering="th")
+    config = layer.get_config()
+    again = layer_from_config(config)
+    assert again.get_config() == config
+    assert again.padding == "full"
 
 
 # --- state ------------------------------------------------------------------------

@@ -41,8 +41,8 @@ def _time(m: Maker) -> dict[str, Any]:
     }
 
 
-def _layer(m: Maker, rate: float, **time: Any) -> Layer:
-    kind = m.one_of(*KINDS)
+def _layer(m: Maker, rate: float, kind: str = "", **time: Any) -> Layer:
+    kind = kind or m.one_of(*KINDS)
     penalties = m.weights("kernel", "recurrent", "bias")
     settings = {**_settings(m, kind, rate), **penalties, **(time or _time(m))}
     return m.make(getattr(L, kind), m.number(1, 4), **settings)
@@ -59,7 +59,14 @@ def _short(x: Tensor) -> bool:
 
 
 def recurrent(m: Maker, x: Tensor, rate: float = 0.0) -> Tensor | None:
-    return m.call(_layer(m, rate), x) if _short(x) else None
+    """Layers of every kind, one after the other."""
+    if not _short(x):
+        return None
+    *before, last = m.shuffled(KINDS)
+    for kind in before:
+        settings = {**_time(m), "return_sequences": True}
+        x = m.call(_layer(m, rate, kind, **settings), x)
+    return m.call(_layer(m, rate, last), x)
 
 
 def any_cell(m: Maker, x: Tensor, rate: float = 0.0) -> Tensor | None:
@@ -87,6 +94,10 @@ def masked(m: Maker, x: Tensor, rate: float = 0.0) -> Tensor | None:
     if m.chance(30):
         y = m.make(L.TimeDistributed, L.Dense(2, dtype=m.dtype))(y)
     return m.call(_layer(m, rate, return_sequences=False), y)
+
+
+def looping(m: Maker, x: Tensor) -> Tensor | None:
+    return m.one_of(any_cell, bidirectional, masked)(m, x)
 
 
 def distributed(m: Maker, x: Tensor, rate: float = 0.0) -> Tensor | None:
@@ -141,10 +152,8 @@ def dropping(m: Maker, x: Tensor) -> Tensor | None:
 
 SEQUENCES, IMAGES = (3,), (4,)
 STEPS: Steps = {
-    recurrent: (2, SEQUENCES),
-    any_cell: (1, SEQUENCES),
-    bidirectional: (1, SEQUENCES),
-    masked: (1, SEQUENCES),
+    recurrent: (1, SEQUENCES),
+    looping: (2, SEQUENCES),
     distributed: (1, (3, 4)),
     conv_lstm: (1, IMAGES),
     dropping: (1, (3, 4)),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-import jax.numpy as jnp
-
-import graphjit as gj
 import graphjit.layers as L  # noqa: N812
+from graphjit.capture.layer import Layer
 from graphjit.capture.tensor import Tensor
+from tests.conformance.user_functions import softened
 from tests.steps.maker import FORMATS, MOST_ELEMENTS, Maker, Steps, elements, rank_of
 
 __all__ = ["DRAWING", "STEPS"]
@@ -37,17 +36,22 @@ def pool_whole_sequence(m: Maker, x: Tensor) -> Tensor | None:
 
 
 def reshape_sequence(m: Maker, x: Tensor) -> Tensor | None:
-    """Pad, cut or repeat steps."""
-    length, _ = _dims(x)
-    kind = m.one_of("pad", "cut", "repeat")
-    if kind == "cut" and length > 2:
-        return m.call(m.make(L.Cropping1D, m.one_of((1, 0), (0, 2), (1, 1))), x)
-    if elements(x) * 2 > MOST_ELEMENTS:
+    """Pad, repeat and cut steps, in some order."""
+    if elements(x) * 6 > MOST_ELEMENTS:
         return None
-    if kind == "repeat":
-        return m.call(m.make(L.UpSampling1D, m.number(1, 3)), x)
     padding = m.one_of(1, (0, 2), {"left_pad": 2})
-    return m.call(m.make(L.ZeroPadding1D, padding, data_format=m.one_of(*FORMATS)), x)
+    layers = m.shuffled(
+        [
+            m.make(L.ZeroPadding1D, padding, data_format=m.one_of(*FORMATS)),
+            m.make(L.UpSampling1D, m.number(1, 3)),
+        ]
+    )
+    cut = m.make(L.Cropping1D, m.one_of((1, 0), (0, 1)))
+    if _dims(x)[0] > 1:
+        layers = m.shuffled([*layers, cut])
+    for layer in layers:
+        x = m.call(layer, x)
+    return x
 
 
 def repeat_vector(m: Maker, x: Tensor) -> Tensor | None:
@@ -78,9 +82,11 @@ def masked_mean(m: Maker, x: Tensor) -> Tensor | None:
 
 def crop(m: Maker, x: Tensor) -> Tensor | None:
     height, width, _ = m.image(x)
-    if min(height, width) < 3:
+    if min(height, width) < 2:
         return None
-    cropping = m.one_of(1, (0, 1), ((1, 0), (0, 2)), ((0, 2), (1, 1)))
+    small = ((1, 0), (0, 1))
+    large = m.one_of(1, (0, 1), ((1, 0), (0, 2)), ((0, 2), (1, 1)))
+    cropping = large if min(height, width) > 2 else small
     return m.call(m.make(L.Cropping2D, cropping, m.format_of(x)), x)
 
 
@@ -92,38 +98,18 @@ def interpolate(m: Maker, x: Tensor) -> Tensor | None:
     return m.call(layer, x)
 
 
-def _volume_layer(m: Maker, depth: int, data_format: str) -> Any:
-    """A layer for a volume of that depth; its other sides are of any size."""
-    kind = m.one_of("pool", "pool", "pad", "cut", "enlarge", "whole")
-    if kind == "pool":
-        cls = m.one_of(L.MaxPooling3D, L.AveragePooling3D)
-        size, strides = m.one_of((2, 1, 3), (1, 2, 2)), m.one_of(None, (1, 2, 1))
-        return m.make(cls, size, strides, "same", data_format)
-    if kind == "cut" and depth > 1:
-        return m.make(L.Cropping3D, ((1, 0), (0, 0), (0, 0)), data_format)
-    if kind == "pad":
-        padding = ((0, 1), (1, 0), (0, 0))
-        return m.make(L.ZeroPadding3D, padding, data_format)
-    if kind == "whole":
-        cls = m.one_of(L.GlobalMaxPooling3D, L.GlobalAveragePooling3D)
-        return m.make(cls, data_format)
-    return m.make(L.UpSampling3D, m.one_of((1, 1, 2), (2, 1, 1)), data_format)
-
-
-def _through_a_volume(m: Maker, x: Tensor, make: Any) -> Tensor:
-    """What a layer makes of x, of rank 4, as a volume; back in rank 4 where it has 5.
+def _through_a_volume(
+    m: Maker, x: Tensor, make: Callable[[Tensor, str], list[Layer]]
+) -> Tensor:
+    """What layers make of x, of rank 4, as a volume; back in rank 4 where it has 5.
 
     No other step takes volumes, so they stay out of the pool.
     """
     first, *rest = _dims(x)
     depth = next((d for d in (2, 3, 5) if first % d == 0), 1)
-    split = (depth, first // depth)
-    data_format = m.one_of(*FORMATS)
-    if data_format == "channels_first":
-        depth = first // depth
-    whole = m.make(L.Reshape, (*split, *rest))(x)
-    layer = make(depth, data_format)
-    y = layer(whole)
+    y = m.make(L.Reshape, (depth, first // depth, *rest))(x)
+    for layer in make(y, m.one_of(*FORMATS)):
+        y = layer(y)
     if rank_of(y) != 5:
         return m.call(m.make(L.Activation, "tanh"), y)
     a, b, *rest = _dims(y)
@@ -131,17 +117,31 @@ def _through_a_volume(m: Maker, x: Tensor, make: Any) -> Tensor:
 
 
 def volume(m: Maker, x: Tensor) -> Tensor | None:
-    if elements(x) * 2 > MOST_ELEMENTS:
+    """Some of the layers for volumes, one after the other."""
+    if elements(x) * 4 > MOST_ELEMENTS:
         return None
-    return _through_a_volume(m, x, lambda *given: _volume_layer(m, *given))
+
+    def layers(volume: Tensor, data_format: str) -> list[Layer]:
+        def pool(cls: type[Layer]) -> Layer:
+            size, strides = m.one_of((2, 1, 3), (1, 2, 2)), m.one_of(1, (1, 2, 1))
+            return m.make(cls, size, strides, "same", data_format)
+
+        grown = m.shuffled(
+            [
+                m.make(L.ZeroPadding3D, ((0, 1), (1, 0), (0, 0)), data_format),
+                m.make(L.UpSampling3D, m.one_of((1, 1, 2), (2, 1, 1)), data_format),
+            ]
+        )
+        cut = m.make(L.Cropping3D, ((1, 0), (0, 0), (0, 0)), data_format)
+        shrunk = [cut, pool(L.MaxPooling3D), pool(L.AveragePooling3D)]
+        whole = m.one_of(L.GlobalMaxPooling3D, L.GlobalAveragePooling3D)
+        last = [m.make(whole, data_format)] if m.chance(70) else []
+        return [*grown, *m.shuffled(shrunk), *last]
+
+    return _through_a_volume(m, x, layers)
 
 
 # --- any shape ------------------------------------------------------------------------
-
-
-@gj.register("tests>steps>softened")
-def softened(x: Any, by: float) -> Any:
-    return x / (by + jnp.abs(x))
 
 
 def rescale(m: Maker, x: Tensor) -> Tensor | None:
@@ -177,22 +177,22 @@ def noise(m: Maker, x: Tensor) -> Tensor | None:
 
 
 def volume_noise(m: Maker, x: Tensor) -> Tensor | None:
-    def layer(_: int, data_format: str) -> Any:
-        return m.make(L.SpatialDropout3D, 0.4, data_format)
+    def layers(volume: Tensor, data_format: str) -> list[Layer]:
+        return [m.make(L.SpatialDropout3D, 0.4, data_format)]
 
-    return _through_a_volume(m, x, layer)
+    return _through_a_volume(m, x, layers)
 
 
 VECTORS, SEQUENCES, IMAGES, ANY = (2,), (3,), (4,), (2, 3, 4)
 STEPS: Steps = {
     pool_sequence: (3, SEQUENCES),
     pool_whole_sequence: (2, SEQUENCES),
-    reshape_sequence: (4, SEQUENCES),
+    reshape_sequence: (2, SEQUENCES),
     repeat_vector: (1, VECTORS),
     masked_mean: (1, SEQUENCES),
     crop: (2, IMAGES),
     interpolate: (1, IMAGES),
-    volume: (5, IMAGES),
+    volume: (3, IMAGES),
     rescale: (2, ANY),
     function: (1, ANY),
     noise: (2, ANY),

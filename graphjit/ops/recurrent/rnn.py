@@ -90,7 +90,8 @@ class StackedRNNCells(Cell):
         except Unfit as unfit:
             message = f"cells: expected {unfit.expected}, received {given!r}"
             raise CaptureError(f"{type(self).__name__}: {message}") from None
-        super().__init__(stack, **kwargs)
+        named: dict[str, Any] = {**kwargs, "stack": stack}
+        super().__init__(**named)
 
     @property
     def state_size(self) -> list[Any]:

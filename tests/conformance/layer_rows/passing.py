@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import jax.numpy as jnp
-
-import graphjit as gj
 import graphjit.layers as L  # noqa: N812
 from tests.conformance.layer_case import FIRST, LayerRow, case, row
+from tests.conformance.user_functions import (
+    gated_power,
+    halved_shape,
+    halves,
+    product,
+)
 
 IMAGE, IMAGE_FIRST = (4, 3, 2), (2, 4, 3)
-
-
-@gj.register("tests>gated_power")
-def gated_power(x: Any, power: float = 1.0) -> Any:
-    return jnp.tanh(x) * x**power
-
-
-@gj.register("tests>halves")
-def halves(x: Any) -> Any:
-    return x[..., ::2] - x[..., 1::2]
-
-
-@gj.register("tests>halved_shape")
-def halved_shape(shape: Any) -> Any:
-    return (*shape[:-1], shape[-1] // 2)
-
-
-@gj.register("tests>product")
-def product(xs: Any) -> Any:
-    return xs[0] * xs[1]
 
 
 LAYER_ROWS: list[LayerRow] = [

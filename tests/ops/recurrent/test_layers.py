@@ -298,6 +298,34 @@ def test_the_example_of_masking() -> None:
     np.testing.assert_allclose(model(x), same(short), rtol=1e-6, atol=1e-6)
 
 
+def test_an_encoder_and_a_decoder() -> None:
+    """States go from one layer to the next, through configuration and file too."""
+    source, target = L.Input((None, 3), name="s"), L.Input((None, 2), name="t")
+    _, *states = L.LSTM(4, return_state=True)(source)
+    y = L.LSTM(4, return_sequences=True)(target, initial_state=states)
+    model = gj.Model([source, target], L.TimeDistributed(L.Dense(2))(y))
+    arrays = [data(2, 6, 3), data(2, 3, 2)]
+    assert model(arrays).shape == (2, 3, 2)
+    again = gj.Model.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again(arrays), model(arrays))
+    loaded = gj.from_bytes(gj.to_bytes(model))
+    np.testing.assert_array_equal(loaded(arrays), model(arrays))
+    assert loaded.graph == model.graph
+
+
+def test_training_learns_to_remember() -> None:
+    """The class of a sequence is the sign of its first element."""
+    x = L.Input((6, 1))
+    model = gj.Model(x, L.Dense(1, "sigmoid")(L.GRU(8, recurrent_dropout=0.1)(x)))
+    model.compile(gj.optimizers.Adam(0.02), "binary_crossentropy")
+    array = np.random.default_rng(0).normal(size=(256, 6, 1)).astype(np.float32)
+    labels = (array[:, :1, 0] > 0).astype(np.float32)
+    history = model.fit(array, labels, batch_size=32, epochs=20, verbose=0)
+    losses = history.history["loss"]
+    assert losses[-1] < 0.3 * losses[0]
+
+
 # --- refusals -------------------------------------------------------------------------
 
 

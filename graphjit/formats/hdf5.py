@@ -1,0 +1,233 @@
+"""Reading HDF5 without trusting it.
+
+HDF5 can point: links and datasets may lie in other files, filters may be plugins, a
+shape of petabytes may stand over no bytes at all. Everything is reached here by hard
+links only, one step at a time, and looked at before it is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Generator, Iterator
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphjit.errors import FormatError
+from graphjit.formats.limits import Limits, check_size
+from graphjit.formats.plain import shown
+
+__all__ = [
+    "array_type",
+    "child",
+    "has_child",
+    "opened",
+    "read_array",
+    "text_attribute",
+    "text_list",
+]
+
+#: Filters that HDF5 and h5py bring along; others are plugins, loaded by number.
+_FILTERS: Final = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+_COMPRESSING: Final = (1, 32000)
+#: HDF5's number for a link that is a name of something in the same file.
+_HARD_LINK: Final = 0
+#: Below this many bytes neither a chunk nor a ratio does harm.
+_SMALL_BYTES: Final = 2**20
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Generator[Any]:
+    """The root group of a file; what goes wrong inside the block names the file.
+
+    Raises:
+        FormatError: It is no HDF5 file, or a damaged one.
+        ImportError: h5py is not installed.
+        OSError: It is not there, or cannot be read.
+    """
+    import h5py
+
+    name = os.fspath(path)
+    # Asked before it is opened: opening a pipe waits for a writer.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise FormatError(f"{name}: expected a regular file")
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if not h5py.is_hdf5(name):
+        raise FormatError(f"{name}: not an HDF5 file: it begins with {shown(head[:8])}")
+    try:
+        with h5py.File(name, "r") as root:
+            yield root
+    except FormatError as error:
+        message = f"{name}: {error.message}"
+        raise FormatError(message, details=error.details, hint=error.hint) from None
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise FormatError(f"{name}: corrupted HDF5: {text}") from None
+
+
+def has_child(group: Any, name: str) -> bool:
+    """Whether something is linked under `name`, of whatever kind."""
+    return bool(group.id.links.exists(name.encode()))
+
+
+def child(group: Any, path: str) -> Any:
+    """The group or dataset at `path`, by hard links alone.
+
+    Raises:
+        FormatError: It is not there, or a link leads elsewhere.
+    """
+    import h5py
+
+    where = shown(f"{group.name}/{path}".replace("//", "/"))
+    found = group
+    for part in path.split("/"):
+        encoded = part.encode()
+        if part in ("", ".") or not isinstance(found, h5py.Group):
+            raise FormatError(f"{where}: nothing is there")
+        links = cast("Any", found.id).links
+        if not links.exists(encoded):
+            raise FormatError(f"{where}: nothing is there")
+        if links.get_info(encoded).type != _HARD_LINK:
+            raise FormatError(
+                f"{where}: expected a group or dataset in this place, received a link",
+                hint="links can lead to other files, so none is followed",
+            )
+        found = found[encoded]
+    return found
+
+
+# --- datasets -------------------------------------------------------------------
+
+
+def array_type(found: Any, limits: Limits) -> tuple[tuple[int, ...], str]:
+    """Shape and dtype of a dataset that is safe to read.
+
+    Raises:
+        FormatError: It is no array of numbers, its bytes are elsewhere, or it declares
+            more than it holds.
+    """
+    import h5py
+
+    where = shown(found.name)
+    if not isinstance(found, h5py.Dataset):
+        raise FormatError(f"{where}: expected an array, received a group")
+    dataset: Any = found
+    dtype = np.dtype(dataset.dtype)
+    if dtype.kind not in "fiub":
+        raise FormatError(f"{where}: expected an array of numbers, received {dtype}")
+    if dataset.shape is None:
+        raise FormatError(f"{where}: expected an array, received an empty dataspace")
+    if dataset.is_virtual or dataset.external:
+        raise FormatError(f"{where}: its data are in other files, which are not read")
+    shape = tuple(int(dim) for dim in dataset.shape)
+    check_size(shape, limits, where)
+    _check_storage(dataset, _bytes_of(shape, dtype.itemsize), limits)
+    return shape, dtype.name
+
+
+def read_array(dataset: Any, limits: Limits) -> NDArray[Any]:
+    """A dataset as an array; checked as `array_type` does."""
+    array_type(dataset, limits)
+    return np.asarray(dataset[()])
+
+
+def _check_storage(dataset: Any, size_bytes: int, limits: Limits) -> None:
+    """Refuse what declares more bytes than its file could hold."""
+    where = shown(dataset.name)
+    stored = int(dataset.id.get_storage_size())
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(at)[0] for at in range(properties.get_nfilters())]
+    for number in filters:
+        if number not in _FILTERS:
+            known = ", ".join(_FILTERS.values())
+            message = f"filter {number} is a plugin (known here: {known})"
+            raise FormatError(f"{where}: {message}")
+    if dataset.chunks is not None:
+        chunk = _bytes_of(dataset.chunks, dataset.dtype.itemsize)
+        if chunk > max(size_bytes, _SMALL_BYTES):
+            message = f"its chunks have {chunk} bytes, all of it has {size_bytes}"
+            raise FormatError(f"{where}: {message}")
+    if any(number in _COMPRESSING for number in filters):
+        if size_bytes > max(stored * limits.ratio, _SMALL_BYTES):
+            found = f"{size_bytes} bytes out of {stored}"
+            limits.refuse("ratio", where, found)
+    elif stored < size_bytes or (dataset.chunks is None and stored != size_bytes):
+        message = f"declares {size_bytes} bytes, but the file holds {stored}"
+        raise FormatError(f"{where}: {message}")
+
+
+def _bytes_of(shape: tuple[int, ...], item_bytes: int) -> int:
+    size = item_bytes
+    for dim in shape:
+        size *= int(dim)
+    return size
+
+
+# --- attributes -----------------------------------------------------------------
+
+
+def text_attribute(group: Any, name: str, limits: Limits) -> str | None:
+    """An attribute that is one string; None where there is none."""
+    found = _texts(group, name, limits)
+    if found is None:
+        return None
+    if len(found) != 1:
+        raise FormatError(f"attribute {name!r}: expected one string, received more")
+    return found[0]
+
+
+def text_list(group: Any, name: str, limits: Limits) -> list[str] | None:
+    """An attribute that is a list of names; None where there is none.
+
+    HDF5 holds 64 kB in one attribute: Keras writes longer lists in parts, under
+    ``name0``, ``name1``, …
+    """
+    found = _texts(group, name, limits)
+    if found is not None:
+        return found
+    parts = list(_parts(group, name, limits))
+    return [text for part in parts for text in part] if parts else None
+
+
+def _parts(group: Any, name: str, limits: Limits) -> Iterator[list[str]]:
+    for at in range(limits.tensors):
+        part = _texts(group, f"{name}{at}", limits)
+        if part is None:
+            return
+        yield part
+
+
+def _texts(group: Any, name: str, limits: Limits) -> list[str] | None:
+    """The strings of an attribute; an empty list may be of any type."""
+    import h5py
+
+    if name not in group.attrs:
+        return None
+    where = f"{shown(group.name)}: attribute {name!r}"
+    attribute = cast("Any", h5py).h5a.open(group.id, name.encode())
+    shape: tuple[int, ...] = (0,) if attribute.shape is None else attribute.shape
+    count = _bytes_of(shape, 1)
+    if count == 0:
+        return []
+    if len(shape) > 1 or count > limits.tensors:
+        raise FormatError(f"{where}: expected a list, received shape {shape}")
+    if h5py.check_string_dtype(attribute.dtype) is None and attribute.dtype.kind != "S":
+        raise FormatError(f"{where}: expected strings, received {attribute.dtype}")
+    if count * attribute.dtype.itemsize > limits.header_bytes:
+        limits.refuse("header_bytes", where, f"{count} strings")
+    value: Any = group.attrs[name]
+    items: list[Any] = (
+        [value] if isinstance(value, (str, bytes)) else np.ravel(value).tolist()
+    )
+    return [_decoded(item, where, limits) for item in items]
+
+
+def _decoded(item: Any, where: str, limits: Limits) -> str:
+    text = item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
+    if len(text) > limits.header_bytes:
+        limits.refuse("header_bytes", where, f"{len(text)} characters")
+    return text
