@@ -34,6 +34,7 @@ from graphjit.capture.rebuild import Make, call_layers
 from graphjit.capture.replay import masked_graph
 from graphjit.capture.tensor import Tensor
 from graphjit.capture.tracer import Captured, SubModel, capture
+from graphjit.capture.trainable_flags import with_flags
 from graphjit.data import batched_call
 from graphjit.errors import CaptureError, ShapeError, expected
 from graphjit.executable import Executable, compile_graph
@@ -132,7 +133,7 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
 
     def get_config(self) -> dict[str, Any]:
         """The configuration as plain data, in Keras 2's form."""
-        return LayerConfig(type(self), config_of(self.graph))
+        return LayerConfig(type(self), config_of(with_flags(self)))
 
     # --- structure ------------------------------------------------------------------
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any, cast
 
@@ -12,11 +11,12 @@ import jax
 from graphjit.capture.cell import Cell
 from graphjit.capture.layer import LAYERS, Layer, layer_name
 from graphjit.capture.model_config import config_of
-from graphjit.capture.tracer import ROOT, Captured
+from graphjit.capture.tracer import Captured
+from graphjit.capture.trainable_flags import with_flags
 from graphjit.errors import CaptureError, FormatError
 from graphjit.formats import container
 from graphjit.formats.limits import DEFAULT_LIMITS, Limits
-from graphjit.ir import Config, Graph, LayerCall
+from graphjit.ir import Graph
 from graphjit.lower import x64_scope
 from graphjit.model import Model
 from graphjit.variables import device_copy
@@ -70,16 +70,7 @@ def from_bytes(data: bytes, *, limits: Limits | None = None) -> Model:
 def saved_graph(model: Model) -> Graph:
     """The model's graph, its layer table with `trainable` as it is now."""
     _check_registered(model)
-    flags = {ROOT: model.trainable, **dict(_flags(model, ""))}
-    rows: list[LayerCall] = []
-    for row in model.graph.layers:
-        config = row.config.thaw()
-        trainable = flags.get(row.layer, True)
-        if config.get("trainable", True) != trainable:
-            config["trainable"] = trainable
-            row = replace(row, config=Config.freeze(config))
-        rows.append(row)
-    return model.graph.replace(layers=tuple(rows))
+    return with_flags(model)
 
 
 def _check_registered(layer: Layer) -> None:
@@ -98,14 +89,6 @@ def _check_registered(layer: Layer) -> None:
         )
     for _, part in layer.parts():
         _check_registered(part)
-
-
-def _flags(model: Model, scope: str) -> Iterator[tuple[str, bool]]:
-    """The `trainable` of every layer by its path."""
-    for name, layer in zip(model.captured.names, model.captured.layers, strict=True):
-        yield f"{scope}{name}", layer.trainable
-        if isinstance(layer, Model):
-            yield from _flags(layer, f"{scope}{name}/")
 
 
 def _model(graph: Graph, tensors: Mapping[str, Any]) -> Model:

@@ -108,12 +108,12 @@ def test_names_that_differ_do_not_meet() -> None:
         (
             lambda: L.Conv2D(4, 3)(L.Input((8, 8, None))),
             r"^Conv2D: the channel axis \(axis 3\) must be known, the input is "
-            r"float32\[batch, 8, 8, \?\]\n  hint: give the full shape to Input",
+            r"float32\[batch, 8, 8, \?\]\n  hint: give the full shape: Input",
         ),
         (
             lambda: L.Dense(3)(L.Flatten()(L.Input((None, 4)))),
             r"^Dense: the last axis \(axis 1\) must be known, the input is "
-            r"float32\[batch, \?\]\n  hint: give the full shape to Input, or reshape",
+            r"float32\[batch, \?\]\n  hint: give the full shape: Input",
         ),
         (
             lambda: L.BatchNormalization(axis=1)(L.Input((None, 4))),

@@ -46,19 +46,27 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class _Takes:
-    """The parameters of an `emit`: names of inputs, and of keyword arguments."""
+    """The parameters of an `emit`: names of inputs, and of keyword arguments.
+
+    At least `least` inputs are needed; `many` says that there may be any number.
+    """
 
     inputs: tuple[str, ...]
     keywords: tuple[str, ...]
+    least: int
+    many: bool
 
 
 @functools.cache
 def _takes(emit: Callable[..., Any]) -> _Takes:
     kinds = inspect.Parameter
     parameters = list(inspect.signature(emit).parameters.values())[2:]
+    inputs = [p for p in parameters if p.kind is kinds.POSITIONAL_OR_KEYWORD]
     return _Takes(
-        tuple(p.name for p in parameters if p.kind is kinds.POSITIONAL_OR_KEYWORD),
+        tuple(p.name for p in inputs),
         tuple(p.name for p in parameters if p.kind is kinds.KEYWORD_ONLY),
+        least=sum(p.default is kinds.empty for p in inputs),
+        many=any(p.kind is kinds.VAR_POSITIONAL for p in parameters),
     )
 
 
@@ -90,6 +98,10 @@ def bind_call(
         _check_tensor(title, item)
     if not given:
         raise CaptureError(f"{title}: expected tensors, received none")
+    if not takes.many and not takes.least <= len(given) <= len(takes.inputs):
+        counts = sorted({takes.least, len(takes.inputs)})
+        wanted = " to ".join(map(str, counts))
+        raise CaptureError(f"{title}: expected {wanted} tensors, received {len(given)}")
     tensors: list[Tensor] = list(given)
     arguments = _training(title, rest.pop("training", None))
     for name, value in rest.items():

@@ -91,7 +91,7 @@ def emit_fragment(layer: Layer, given: Given) -> Graph:
         for name, value in arguments.items()
         if not (isinstance(value, Slot) and value.index < given.count)
     }
-    returned = layer.emit(emitter, *inputs, **named)
+    returned = _emitted(emitter, inputs, named)
     outputs = [returned] if isinstance(returned, Value) else list(returned)
     carried = layer.emit_masks(emitter, inputs, masks, outputs)
     regularizer = layer.activity_regularizer_or_none
@@ -100,6 +100,19 @@ def emit_fragment(layer: Layer, given: Given) -> Graph:
         if regularizer is not None:
             builder.loss(f"activity{index}", emitter(Penalty(regularizer), value))
     return emitter.finish()
+
+
+def _emitted(emitter: Emitter, inputs: Sequence[Value], named: dict[str, Any]) -> Any:
+    try:
+        return emitter.layer.emit(emitter, *inputs, **named)
+    except ValueError as error:
+        # How a layer takes its inputs apart is where Python says how many it wants.
+        if not str(error).startswith(("too many values to", "not enough values to")):
+            raise
+        raise CaptureError(
+            f"{emitter.title}: it cannot be called on {len(inputs)} tensors",
+            hint="merge them first, with Concatenate or Add" if inputs[1:] else None,
+        ) from None
 
 
 def _entries(

@@ -35,6 +35,8 @@ class Emitter:
         self.builder = Builder(title)
         self.dtype: str = layer.dtype or "float32"
         self.masks: tuple[Value | None, ...] = ()
+        #: Masks that `emit` made and leaves to `emit_masks`, one for every output.
+        self.made_masks: list[Value | None] = []
         self.title = title
         self._prefix = ""
         self._declared: dict[tuple[Layer, str], Cell] = {}
@@ -132,7 +134,8 @@ class Emitter:
         raise ShapeError(
             f"{self.title}: {what} (axis {axis % type_.rank}) must be known, the "
             f"input is {type_}",
-            hint="give the full shape to Input, or reshape to known dims first",
+            hint="give the full shape: Input(shape), or input_shape or input_length to "
+            "the first layer",
         )
 
     def check_rank(self, value: Value, *ranks: int) -> None:

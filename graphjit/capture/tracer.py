@@ -45,6 +45,10 @@ class SubModel(Layer):
     #: What the layer table and configurations call the class.
     written_class: ClassVar[str] = "Functional"
 
+    @classmethod
+    def class_name(cls) -> str:
+        return cls.written_class
+
     @property
     def captured(self) -> Captured:
         """What the model is made of."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from graphjit.capture.layer import LAYERS
 from graphjit.capture.model_config import MODELS, SEQUENTIAL
 from graphjit.narrow import mapping_of, sequence_of
 
@@ -24,6 +25,11 @@ _FUNCTIONAL: Final = {
     "module": "keras.src.models.functional",
     "registered_name": "Functional",
 }
+_LAYERS: Final = {"module": "keras.layers", "registered_name": None}
+#: Layers here that no Keras 2 has; with the user's own they are custom objects there.
+_NOT_OF_KERAS: Final = frozenset(
+    "Cosine Highway MaxoutDense ParametricSoftplus SReLU".split()
+)
 _INPUT_SHAPE: Final = "batch_input_shape"
 
 _NO_SEED: Final[Mapping[str, Any]] = {"seed": None}
@@ -78,7 +84,7 @@ def _entry(
         name = "Functional"
         config = _functional(config)
     else:
-        place = {"module": "keras.layers", "registered_name": None}
+        place = dict(_LAYERS) if _is_of_keras(name) else {}
         left_out = _LEFT_OUT.get(name, {})
         config = {
             **_ADDED.get(name, {}),
@@ -89,6 +95,11 @@ def _entry(
             },
         }
     return {**place, **entry, "class_name": name, "config": config}
+
+
+def _is_of_keras(class_name: str) -> bool:
+    ours = class_name in LAYERS and LAYERS.get(class_name).__module__.split(".")[0]
+    return ours == "graphjit" and class_name not in _NOT_OF_KERAS
 
 
 def _value(key: str, value: Any) -> Any:

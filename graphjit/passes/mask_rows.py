@@ -65,9 +65,17 @@ def can_mask_rows(graph: Graph) -> str | None:
         elif not _keeps_rows(node, types):
             return node.name
         for _, body in bodies_of(node.op):
-            if any(isinstance(inner.op, MixesRows) for inner in body.nodes):
+            if any(_wants_mask(inner) for inner in body.nodes):
                 return node.name
     return None
+
+
+def _wants_mask(node: Node) -> bool:
+    """Whether a node of a body mixes rows so that it needs a mask, or none helps."""
+    op = node.op
+    if not isinstance(op, MixesRows):
+        return any(_wants_mask(n) for _, body in bodies_of(op) for n in body.nodes)
+    return op.row_mask is not None or not op.masks_rows()
 
 
 def _keeps_rows(node: Node, types: Mapping[Value, TensorType]) -> bool:

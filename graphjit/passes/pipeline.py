@@ -116,7 +116,10 @@ def _with_bodies(pass_: Pass, graph: Graph, entry: Entry) -> Graph:
     nodes = list(graph.nodes)
     for at, node in enumerate(nodes):
         bodies = bodies_of(node.op)
-        new = {name: pass_.rewrite(body, entry) for name, body in bodies}
+        new = {
+            name: pass_.rewrite(_with_bodies(pass_, body, entry), entry)
+            for name, body in bodies
+        }
         if any(new[name] is not body for name, body in bodies):
             nodes[at] = replaced(node, op=with_fields(node.op, **new))
             changed = True

@@ -121,6 +121,14 @@ def test_ids_are_checked_before_they_are_looked_up() -> None:
 REFUSED = {
     "unknown": (lambda x: Dense(2)(x, initial_stat=1), "unknown call argument"),
     "array": (lambda x: Dense(2)(np.ones((2, 3))), "expected a tensor or a list of"),
+    "two tensors": (
+        lambda x: Dense(2)([x, x]),
+        "Dense: it cannot be called on 2 tensors",
+    ),
+    "too few names": (
+        lambda x: MultiHeadAttention(2, 3)(x),
+        "expected query and value",
+    ),
     "training": (lambda x: Dense(2)(x, training=True), "expected False or None"),
 }
 

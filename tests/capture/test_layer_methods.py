@@ -24,7 +24,9 @@ def test_shapes_at_calls() -> None:
     conv(a)
     assert conv.input_shape == (None, 32, 32, 3)
     conv(b)
-    with pytest.raises(CaptureError, match=r"different input shapes(.|\n)*get_input_shape"):
+    with pytest.raises(
+        CaptureError, match=r"different input shapes(.|\n)*get_input_shape"
+    ):
         _ = conv.input_shape
     with pytest.raises(CaptureError, match=r"use get_output_at\(index\)"):
         _ = conv.output

@@ -103,7 +103,7 @@ def test_a_flat_image_of_unknown_size_has_no_dense_behind_it(shape: Any) -> None
     assert flat.shape == (None, None)
     text = (
         r"^Dense: the last axis \(axis 1\) must be known, the input is float32\[batch, "
-        r"\?\]\n  hint: give the full shape to Input"
+        r"\?\]\n  hint: give the full shape: Input"
     )
     with pytest.raises(ShapeError, match=text):
         L.Dense(3)(flat)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from graphjit.capture.arguments import arg
 from graphjit.capture.emitter import Emitter
@@ -18,14 +17,8 @@ from graphjit.ops.reduce import ReduceMax
 __all__ = ["TimeDistributed"]
 
 
-class _Making:
-    """From `emit` to `emit_masks` of one call: the masks the layer itself made."""
-
-    _made: WeakKeyDictionary[Emitter, list[Value | None]]
-
-
 @LAYERS.register("TimeDistributed")
-class TimeDistributed(Layer, _Making):
+class TimeDistributed(Layer):
     """A layer, or a model, applied to every step alike.
 
     Steps are rows to the layer: time is folded into the batch and taken out of it
@@ -62,10 +55,6 @@ class TimeDistributed(Layer, _Making):
         """Put the layer's states back to zeros, or to those given."""
         self.layer.reset_states(*states)
 
-    def check(self) -> None:
-        made: WeakKeyDictionary[Emitter, list[Value | None]] = WeakKeyDictionary()
-        object.__setattr__(self, "_made", made)
-
     def emit(self, emitter: Emitter, *inputs: Value) -> Value | Sequence[Value]:
         for x in inputs:
             type_ = emitter.type_of(x)
@@ -81,7 +70,7 @@ class TimeDistributed(Layer, _Making):
         outputs, found = called_part(emitter, self.layer, "", folded, inner)
         # Not the input itself, whose layout passes are to be free to choose.
         like = emitter(FillRows((), 0.0, "bool", keep=2), inputs[0])
-        self._made[emitter] = [
+        emitter.made_masks = [
             None if m is None else emitter(UnfoldTime(), m, like) for m in found
         ]
         apart = [emitter(UnfoldTime(), y, like) for y in outputs]
@@ -94,7 +83,7 @@ class TimeDistributed(Layer, _Making):
         masks: Sequence[Value | None],
         outputs: Sequence[Value],
     ) -> Sequence[Value | None]:
-        made = self._made.pop(emitter)
+        made = emitter.made_masks
         first = masks[0] if masks else None
         if first is not None and None in made and not _is_plain(emitter, first):
             axes = range(2, emitter.type_of(first).rank)

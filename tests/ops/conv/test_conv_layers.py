@@ -300,8 +300,8 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "unknown channels": (
         lambda: L.Conv1D(4, 3)(L.Input((8, None))),
         "Conv1D: the channel axis (axis 2) must be known, the input is "
-        "float32[batch, 8, ?]\n  hint: give the full shape to Input, or reshape to "
-        "known dims first",
+        "float32[batch, 8, ?]\n  hint: give the full shape: Input(shape), or "
+        "input_shape or input_length to the first layer",
     ),
 }
 

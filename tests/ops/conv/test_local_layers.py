@@ -153,7 +153,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "an unknown length": (
         lambda: L.LocallyConnected1D(4, 3)(L.Input((None, 3))),
         "LocallyConnected1D: every dim (axis 1) must be known, the input is "
-        "float32[batch, ?, 3]\n  hint: give the full shape to Input",
+        "float32[batch, ?, 3]\n  hint: give the full shape: Input",
     ),
     "unknown columns": (
         lambda: L.LocallyConnected2D(4, 3, data_format=FIRST)(L.Input((3, 8, None))),
