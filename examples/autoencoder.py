@@ -1,10 +1,10 @@
 """Images squeezed into 16 numbers and drawn again; then the numbers tell the digit.
 
-The encoder convolves, the decoder convolves transposed; the autoencoder is the one called
-on the other. A second model stands on the same encoder, frozen: a classifier with few
-labels, on codes that were learned without any. The same classifier on an encoder that
-learned nothing shows what the codes are worth, and principal components of the same
-number show what the convolutions are.
+The encoder convolves, the decoder convolves transposed; the autoencoder calls one on
+the other's result. A second model stands on the same encoder, frozen: a classifier with
+few labels, on codes that were learned without any. The same classifier on an encoder
+that learned nothing shows what the codes are worth, and principal components of the
+same number show what the convolutions are.
 
 Data: the 5,000 MNIST digits of the corpus, else scikit-learn's 1,797.
 

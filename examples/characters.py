@@ -1,8 +1,8 @@
 """A text, character by character: an LSTM that carries its state from window to window.
 
-The text is cut into 32 streams, read side by side in windows of 50 characters; window
-after window goes on where the one before ended, in `fit` as in `evaluate`, and the state
-is put back to zeros between epochs. Then a model of batch 1 and one step, built from the
+The text is cut into 32 streams, read side by side in windows of 50 characters; each
+window goes on where the one before ended, in `fit` as in `evaluate`, and the state is
+put back to zeros between epochs. Then a model of batch 1 and one step, built from the
 same weights, writes: each character that it draws is its next input.
 
 Data: the sentences of rt-polarity as one text, else scikit-learn's descriptions of its
@@ -22,8 +22,8 @@ import numpy as np
 
 import graphjit as gj
 
-EPOCHS = 4
-STREAMS = 32
+EPOCHS = 6
+MOST_STREAMS = 32
 STEPS = 50
 MOST_CHARACTERS = 400_000
 
@@ -95,26 +95,28 @@ def main(
     at = len(ids) * 9 // 10
     train, test = ids[:at], ids[at:]
     print(f"{source}: {len(train)} characters to train on, {len(test)} held out,")
-    print(f"{len(alphabet)} different ones")
+    # A short text is cut into fewer streams, so that each has a few windows.
+    streams = max(1, min(MOST_STREAMS, len(test) // (4 * STEPS)))
+    print(f"{len(alphabet)} different ones, in {streams} streams")
 
-    model = network(len(alphabet), STREAMS, STEPS, units)
+    model = network(len(alphabet), streams, STEPS, units)
     model.summary()
     model.compile(gj.optimizers.Adam(4e-3), "sparse_categorical_crossentropy")
-    x, y = windows(train, STREAMS, STEPS)
+    x, y = windows(train, streams, STEPS)
     start = time.perf_counter()
     for epoch in range(epochs):
-        history = model.fit(x, y, batch_size=STREAMS, shuffle=False, verbose=0)
+        history = model.fit(x, y, shuffle=False, verbose=0)
         model.reset_states()
         bits = history.history["loss"][-1] / math.log(2)
         print(f"epoch {epoch + 1}: {bits:.3f} bits per character")
     print(f"trained in {time.perf_counter() - start:.1f} s")
 
-    test_x, test_y = windows(test, STREAMS, STEPS)
-    bits = model.evaluate(test_x, test_y, STREAMS, verbose=0) / math.log(2)
-    forgetful = network(len(alphabet), STREAMS, STEPS, units, stateful=False)
+    test_x, test_y = windows(test, streams, STEPS)
+    bits = model.evaluate(test_x, test_y, verbose=0) / math.log(2)
+    forgetful = network(len(alphabet), streams, STEPS, units, stateful=False)
     forgetful.set_weights(model.get_weights())
     forgetful.compile(loss="sparse_categorical_crossentropy")
-    cut_off = forgetful.evaluate(test_x, test_y, STREAMS, verbose=0) / math.log(2)
+    cut_off = forgetful.evaluate(test_x, test_y, verbose=0) / math.log(2)
 
     writer = network(len(alphabet), 1, 1, units)
     writer.set_weights(model.get_weights())

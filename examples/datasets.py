@@ -1,8 +1,8 @@
 """The data of the examples: recorded files where they are, else scikit-learn's own.
 
 The recorded files lie in the folder ``data`` of the corpus, which is the folder named
-by ``GRAPHJIT_CORPUS`` or ``../shared/corpus`` from the project's root. Without it, every
-example runs on what scikit-learn carries with it: nothing is ever fetched.
+by ``GRAPHJIT_CORPUS`` or ``../shared/corpus`` from the project's root. Without it,
+every example runs on what scikit-learn carries with it: nothing is ever fetched.
 """
 
 from __future__ import annotations
@@ -159,8 +159,8 @@ def _index_of(label: str, classes: list[str] | None) -> int:
 # --- texts ------------------------------------------------------------------------
 
 
-def sentences() -> Split:
-    """Sentences and their class, shuffled by seed 0; the last tenth is to test with.
+def sentences() -> tuple[str, list[str], Array]:
+    """Where sentences are from, the sentences, and the class of each; shuffled.
 
     rt-polarity: 10,662 sentences about films, 1 where they praise. Without it, runs of
     twelve words of scikit-learn's data set descriptions, 1 where it describes digits or
@@ -182,9 +182,7 @@ def sentences() -> Split:
     texts = [text for of_class in classes for text in of_class]
     labels = np.repeat(np.arange(len(classes)), [len(texts_) for texts_ in classes])
     order = np.random.default_rng(0).permutation(len(texts))
-    x, y = [texts[at] for at in order], labels[order].astype(np.float32)
-    at = len(x) * 9 // 10
-    return Split(source, x[:at], y[:at], x[at:], y[at:])
+    return source, [texts[at] for at in order], labels[order].astype(np.float32)
 
 
 def _runs_of_words(text: str, length: int = 12) -> list[str]:

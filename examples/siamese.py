@@ -3,8 +3,8 @@
 The encoder is a model called twice, so that both branches have the same weights, and a
 model of its own afterwards: its codes tell digits apart by their nearest neighbours.
 
-Data: the 5,000 MNIST digits of the corpus, else scikit-learn's 1,797. Pairs to test with
-are made only of images that were never trained on.
+Data: the 5,000 MNIST digits of the corpus, else scikit-learn's 1,797. Pairs to test
+with are made only of images that were never trained on.
 
 Run with ``python examples/siamese.py``.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 import graphjit as gj
 
-EPOCHS = 15
+EPOCHS = 20
 PAIRS = 10_000
 
 

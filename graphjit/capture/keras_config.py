@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, cast
 
 from graphjit.capture.declarative import Declarative
-from graphjit.capture.keras_calls import functional_form
+from graphjit.capture.keras_calls import chain_form, functional_form
 from graphjit.capture.keras_keys import FIRST_INPUT, effectless, read_by_class
 from graphjit.capture.keras_origin import NATIVE, Origin
 from graphjit.capture.layer import LAYERS, Layer
@@ -209,8 +209,11 @@ class ConfigReader:
     def model(self, cls: type[SubModel], config: Any) -> SubModel:
         """A model of `cls` with this configuration."""
         found = mapping_of(config)
+        entries = sequence_of(config if found is None else found.get("layers"))
         if found is not None and "input_layers" in found:
             config = functional_form(found)
+        elif entries is not None and self._origin.generation:
+            config = {**(found or {}), "layers": chain_form(entries)}
         return cls.rebuilt(config, self.layer)
 
     def root(self, config: Any) -> Layer:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graphjit.capture.layer import Layer
+from graphjit.narrow import mapping_of
 
 __all__ = ["NATIVE", "Origin", "origin_of"]
 
@@ -59,20 +60,21 @@ NATIVE: Final = Origin()
 _KERAS_3_MARKS: Final = ("module", "registered_name", "build_config")
 
 
-def origin_of(root: Mapping[str, Any], otherwise: Origin = NATIVE) -> Origin:
+def origin_of(root: object, otherwise: Origin = NATIVE) -> Origin:
     """What the outermost dictionary of a model tells of its writer.
 
     Args:
-        root: With class_name and config, and perhaps keras_version.
+        root: A dictionary with class_name and config, and perhaps keras_version.
         otherwise: The answer where it tells nothing.
 
     >>> origin_of({"class_name": "Model", "config": {}, "keras_version": "2.2.4-tf"})
     Origin(generation=2, version=(2, 2, 4), in_tensorflow=True)
     """
-    version = root.get("keras_version")
+    told = mapping_of(root) or {}
+    version = told.get("keras_version")
     if isinstance(version, str) and version[:1].isdigit():
         numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
         return Origin(min(numbers[0], 3), numbers, version.endswith("-tf"))
-    if any(key in root for key in _KERAS_3_MARKS):
+    if any(key in told for key in _KERAS_3_MARKS):
         return Origin(3)
     return otherwise

@@ -22,8 +22,9 @@ from graphjit.capture.declarative import Declarative
 from graphjit.capture.first_input import FirstInput
 from graphjit.capture.layer_config import LayerConfig
 from graphjit.capture.snake_case import snake_case
-from graphjit.configurable import Configurable, serialize
+from graphjit.configurable import CallableSettings, Configurable, serialize
 from graphjit.errors import CaptureError
+from graphjit.functions import function_of
 from graphjit.ir import Value
 from graphjit.narrow import mapping_of, sequence_of
 from graphjit.registry import Registry
@@ -263,6 +264,8 @@ class Layer(Declarative, _Record):
                 config[name] = plain(value, f"{layer_name(self)}: {name}")
         if self._first.shape is not None:
             config["batch_input_shape"] = list(self._first.shape)
+        if self._first.dtype is not None:
+            config["input_dtype"] = self._first.dtype
         return config
 
     @classmethod
@@ -302,6 +305,8 @@ def plain(value: Any, where: str) -> Any:
     """An argument as JSON data: settings objects by class and config."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, CallableSettings):
+        return function_of(value.fn).name
     if isinstance(value, Configurable):
         return serialize(value)
     if isinstance(value, Named):

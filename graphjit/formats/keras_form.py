@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from graphjit.capture.keras_calls import is_made_for
 from graphjit.capture.layer import LAYERS
 from graphjit.capture.model_config import MODELS, SEQUENTIAL
 from graphjit.narrow import mapping_of, sequence_of
@@ -30,7 +31,8 @@ _LAYERS: Final = {"module": "keras.layers", "registered_name": None}
 _NOT_OF_KERAS: Final = frozenset(
     "Cosine Highway MaxoutDense ParametricSoftplus SReLU".split()
 )
-_INPUT_SHAPE: Final = "batch_input_shape"
+#: What a layer may say of the input; here the input layer alone says it.
+_OF_THE_INPUT: Final = ("batch_input_shape", "input_dtype")
 
 _NO_SEED: Final[Mapping[str, Any]] = {"seed": None}
 #: Keys that one of the readers does not know, left out where they say nothing.
@@ -91,6 +93,7 @@ def _entry(
             **{
                 key: _value(key, value)
                 for key, value in config.items()
+                if key not in _OF_THE_INPUT or name == "InputLayer"
                 if key not in left_out or left_out[key] != value
             },
         }
@@ -118,9 +121,10 @@ def _is_setting(key: str) -> bool:
 def _chain(config: Mapping[str, Any], fed: bool) -> dict[str, Any]:
     """A `Sequential`: with its input layer first, or, fed, without a word of its input.
 
-    Inside a functional model the input comes with the call. Keras 2 counts the calls of
-    a chain that knows its input from 1, Keras 3 from 0; where it does not know it, both
-    count from 0.
+    One that was built late, by what it met, has ``build_input_shape`` instead. Inside a
+    functional model the input comes with the call. Keras 2 counts the calls of a chain
+    that knows its input from 1, Keras 3 from 0; where it does not know it, both count
+    from 0.
     """
     items = sequence_of(config["layers"]) or []
     if fed:
@@ -128,18 +132,27 @@ def _chain(config: Mapping[str, Any], fed: bool) -> dict[str, Any]:
     entries = [
         _entry(item, inside=True, fed=fed and not at) for at, item in enumerate(items)
     ]
-    first: dict[str, Any] = entries[0]["config"] if entries else {}
-    if fed:
-        first.pop(_INPUT_SHAPE, None)
-    elif _INPUT_SHAPE in first and entries[0]["class_name"] != "InputLayer":
-        entries.insert(0, _entry(_input_before(first)))
+    if fed or not items:
+        return {**config, "layers": entries}
+    first = items[0]["config"]
+    if items[0]["class_name"] != "InputLayer":
+        if "batch_input_shape" in first:
+            entries.insert(0, _entry(_input_before(first)))
+    elif len(items) > 1 and is_made_for(*items[:2]) and _is_late(*items[:2]):
+        made = {"build_input_shape": first["batch_input_shape"]}
+        return {**config, "layers": entries[1:], **made}
     return {**config, "layers": entries}
+
+
+def _is_late(start: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+    told = [key for key in _OF_THE_INPUT if key in first["config"]]
+    return not told and start["config"]["dtype"] == first["config"].get("dtype")
 
 
 def _input_before(first: Mapping[str, Any]) -> dict[str, Any]:
     config = {
-        _INPUT_SHAPE: first[_INPUT_SHAPE],
-        "dtype": first.get("dtype", "float32"),
+        "batch_input_shape": first["batch_input_shape"],
+        "dtype": first.get("input_dtype", first.get("dtype", "float32")),
         "sparse": False,
         "ragged": False,
         "name": f"{first['name']}_input",
