@@ -63,7 +63,7 @@ def test_speech(source: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_text(source: str, capsys: pytest.CaptureFixture[str]) -> None:
-    epochs = 2 if source == "recorded" else 60
+    epochs = 2 if source == "recorded" else 5
     accuracy = example("text").main(epochs=epochs, filters=8, folds=2)
     printed = capsys.readouterr().out
     assert accuracy > (0.7 if source == "recorded" else 0.6)
