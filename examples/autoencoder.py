@@ -8,7 +8,10 @@ same number show what the convolutions are.
 
 Data: the 5,000 MNIST digits of the corpus, else scikit-learn's 1,797.
 
-Run with ``python examples/autoencoder.py``.
+Run with ``python examples/autoencoder.py``: mean squared error 0.0127 (principal
+components 0.0272), accuracy with 200 labels 0.809 (untrained encoder 0.523), after 40 s
+of training on two cores that others were using too. On scikit-learn's digits: 0.0119
+(principal components 0.0116: 64 pixels leave little to find), 0.917 (0.808).
 """
 
 from __future__ import annotations

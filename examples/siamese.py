@@ -6,7 +6,9 @@ model of its own afterwards: its codes tell digits apart by their nearest neighb
 Data: the 5,000 MNIST digits of the corpus, else scikit-learn's 1,797. Pairs to test
 with are made only of images that were never trained on.
 
-Run with ``python examples/siamese.py``.
+Run with ``python examples/siamese.py``: accuracy on pairs 0.937, of the nearest code's
+digit 0.965, after 54 s of training on two cores that others were using too; on
+scikit-learn's digits 0.944 and 0.997.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The calls and the inputs in a model's configuration, brought to one form.
+"""The calls in a functional model's configuration, brought to one form.
 
 Our form is Keras 2's: a call is a list of ``[layer, call, tensor, {}]``, calls counted
 from 0. Keras 2 and 3 count the calls of a nested model from 1, since making it counts
@@ -7,7 +7,7 @@ as one, and Keras 3 has another form of a call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from graphjit.capture.model_config import MODELS, SEQUENTIAL
 from graphjit.errors import CaptureError
 from graphjit.narrow import mapping_of, sequence_of
 
-__all__ = ["chain_form", "functional_form", "is_made_for"]
+__all__ = ["functional_form"]
 
 #: A reference to a tensor: layer, call, index, and further arguments or nothing.
 _Reference = list[Any]
@@ -120,39 +120,6 @@ def _argument(value: Any) -> Any:
     if len(items) >= 3 and items[0] == "_CONSTANT_VALUE":
         return items[2]
     return [_argument(item) for item in items]
-
-
-# --- chains ---------------------------------------------------------------------
-
-
-def chain_form(entries: Sequence[Any]) -> list[Any]:
-    """The layers of a `Sequential`, an input layer of its own told by the first layer.
-
-    Keras puts an input layer before a first layer that was told its input, and calls it
-    after the layer.
-    """
-    if len(entries) < 2:
-        return list(entries)
-    start, first = (mapping_of(entry) or {} for entry in entries[:2])
-    given, config = (mapping_of(entry.get("config")) or {} for entry in (start, first))
-    shape = given.get("batch_input_shape")
-    if not is_made_for(start, first) or shape is None:
-        return list(entries)
-    told: dict[str, Any] = {"batch_input_shape": shape}
-    if given.get("dtype") != config.get("dtype"):
-        told["input_dtype"] = given.get("dtype")
-    return [{**first, "config": {**config, **told}}, *entries[2:]]
-
-
-def is_made_for(start: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
-    """Whether an entry is the input layer that a chain makes for its first layer."""
-    config = mapping_of(first.get("config")) or {}
-    made = mapping_of(start.get("config")) or {}
-    return (
-        start.get("class_name") == "InputLayer"
-        and first.get("class_name") not in MODELS
-        and made.get("name") == f"{config.get('name')}_input"
-    )
 
 
 # --- Keras 3 --------------------------------------------------------------------

@@ -11,8 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, cast
 
 from graphjit.capture.declarative import Declarative
-from graphjit.capture.keras_calls import chain_form, functional_form
-from graphjit.capture.keras_keys import FIRST_INPUT, effectless, read_by_class
+from graphjit.capture.keras_calls import functional_form
+from graphjit.capture.keras_keys import (
+    FIRST_INPUT,
+    OF_THE_INPUT,
+    OURS,
+    effectless,
+    read_by_class,
+)
 from graphjit.capture.keras_origin import NATIVE, Origin
 from graphjit.capture.layer import LAYERS, Layer
 from graphjit.capture.layer_config import LayerConfig
@@ -71,7 +77,7 @@ class ConfigReader:
         return made
 
     def _made(self, make: Callable[..., Any], entry: Mapping[str, Any]) -> Layer:
-        config = entry.get("config")
+        config = _with_input(entry)
         cls = cast("type[Any]", make) if isinstance(make, type) else None
         if cls is not None and issubclass(cls, SubModel):
             return self.model(cls, config)
@@ -209,11 +215,8 @@ class ConfigReader:
     def model(self, cls: type[SubModel], config: Any) -> SubModel:
         """A model of `cls` with this configuration."""
         found = mapping_of(config)
-        entries = sequence_of(config if found is None else found.get("layers"))
         if found is not None and "input_layers" in found:
             config = functional_form(found)
-        elif entries is not None and self._origin.generation:
-            config = {**(found or {}), "layers": chain_form(entries)}
         return cls.rebuilt(config, self.layer)
 
     def root(self, config: Any) -> Layer:
@@ -224,6 +227,18 @@ class ConfigReader:
         if issubclass(cls, SubModel):
             return self.model(cls, config)
         return self.of_class(cls, config)
+
+
+def _with_input(entry: Mapping[str, Any]) -> Any:
+    """An entry's configuration, with what our texts keep beside it."""
+    config, kept = mapping_of(entry.get("config")), mapping_of(entry.get(OURS))
+    if config is None or kept is None:
+        return entry.get("config")
+    told = {key: kept[key] for key in OF_THE_INPUT if key in kept}
+    layers = sequence_of(config.get("layers"))
+    if layers is not None and "input_layer" in kept:
+        told["layers"] = [kept["input_layer"], *layers]
+    return {**config, **told}
 
 
 def _title(cls: type[Layer], config: Mapping[str, Any]) -> str:

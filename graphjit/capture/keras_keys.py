@@ -9,10 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["EFFECTLESS_ANYWHERE", "FIRST_INPUT", "effectless", "read_by_class"]
+__all__ = [
+    "EFFECTLESS_ANYWHERE",
+    "FIRST_INPUT",
+    "OF_THE_INPUT",
+    "OURS",
+    "effectless",
+    "read_by_class",
+]
 
 #: In the place of values: whatever is there has no effect.
 ANY: Final = ("any value",)
+
+#: In a text of ours, beside class_name and config: what an entry says of its input.
+#: Keras 3 reads an input layer alone, and no Keras looks here.
+OURS: Final = "graphjit"
+#: What a layer's configuration says of it.
+OF_THE_INPUT: Final = ("batch_input_shape", "input_dtype")
 
 #: What any layer may say of its input where it is a model's first.
 FIRST_INPUT: Final = frozenset(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from graphjit.capture.keras_calls import is_made_for
+from graphjit.capture.keras_keys import OF_THE_INPUT, OURS
 from graphjit.capture.layer import LAYERS
 from graphjit.capture.model_config import MODELS, SEQUENTIAL
 from graphjit.narrow import mapping_of, sequence_of
@@ -31,8 +31,6 @@ _LAYERS: Final = {"module": "keras.layers", "registered_name": None}
 _NOT_OF_KERAS: Final = frozenset(
     "Cosine Highway MaxoutDense ParametricSoftplus SReLU".split()
 )
-#: What a layer may say of the input; here the input layer alone says it.
-_OF_THE_INPUT: Final = ("batch_input_shape", "input_dtype")
 
 _NO_SEED: Final[Mapping[str, Any]] = {"seed": None}
 #: Keys that one of the readers does not know, left out where they say nothing.
@@ -78,6 +76,7 @@ def _entry(
     """
     name = str(entry["class_name"])
     config = mapping_of(entry["config"]) or {}
+    kept = _kept(name, config, fed)
     if name == SEQUENTIAL:
         place: dict[str, Any] = {"module": "keras", "registered_name": None}
         config = _chain(config, fed)
@@ -93,11 +92,11 @@ def _entry(
             **{
                 key: _value(key, value)
                 for key, value in config.items()
-                if key not in _OF_THE_INPUT or name == "InputLayer"
+                if key not in OF_THE_INPUT or name == "InputLayer"
                 if key not in left_out or left_out[key] != value
             },
         }
-    return {**place, **entry, "class_name": name, "config": config}
+    return {**place, **entry, "class_name": name, "config": config, **kept}
 
 
 def _is_of_keras(class_name: str) -> bool:
@@ -121,43 +120,32 @@ def _is_setting(key: str) -> bool:
 def _chain(config: Mapping[str, Any], fed: bool) -> dict[str, Any]:
     """A `Sequential`: with its input layer first, or, fed, without a word of its input.
 
-    One that was built late, by what it met, has ``build_input_shape`` instead. Inside a
-    functional model the input comes with the call. Keras 2 counts the calls of a chain
-    that knows its input from 1, Keras 3 from 0; where it does not know it, both count
-    from 0.
+    Inside a functional model the input comes with the call. Keras 2 counts the calls of
+    a chain that knows its input from 1, Keras 3 from 0; where it does not know it, both
+    count from 0.
     """
-    items = sequence_of(config["layers"]) or []
-    if fed:
-        items = [item for item in items if item["class_name"] != "InputLayer"]
+    items = _without_input(config) if fed else sequence_of(config["layers"]) or []
     entries = [
         _entry(item, inside=True, fed=fed and not at) for at, item in enumerate(items)
     ]
-    if fed or not items:
-        return {**config, "layers": entries}
-    first = items[0]["config"]
-    if items[0]["class_name"] != "InputLayer":
-        if "batch_input_shape" in first:
-            entries.insert(0, _entry(_input_before(first)))
-    elif len(items) > 1 and is_made_for(*items[:2]) and _is_late(*items[:2]):
-        made = {"build_input_shape": first["batch_input_shape"]}
-        return {**config, "layers": entries[1:], **made}
     return {**config, "layers": entries}
 
 
-def _is_late(start: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
-    told = [key for key in _OF_THE_INPUT if key in first["config"]]
-    return not told and start["config"]["dtype"] == first["config"].get("dtype")
+def _without_input(config: Mapping[str, Any]) -> list[Any]:
+    items = sequence_of(config["layers"]) or []
+    return [item for item in items if item["class_name"] != "InputLayer"]
 
 
-def _input_before(first: Mapping[str, Any]) -> dict[str, Any]:
-    config = {
-        "batch_input_shape": first["batch_input_shape"],
-        "dtype": first.get("input_dtype", first.get("dtype", "float32")),
-        "sparse": False,
-        "ragged": False,
-        "name": f"{first['name']}_input",
-    }
-    return {"class_name": "InputLayer", "config": config}
+def _kept(name: str, config: Mapping[str, Any], fed: bool) -> dict[str, Any]:
+    """What an entry said of the input and no longer says, where only we look."""
+    if name == SEQUENTIAL and fed:
+        items = sequence_of(config["layers"]) or []
+        starts = [item for item in items if item["class_name"] == "InputLayer"]
+        return {OURS: {"input_layer": starts[0]}} if starts else {}
+    if name == "InputLayer" or name in MODELS:
+        return {}
+    told = {key: config[key] for key in OF_THE_INPUT if key in config}
+    return {OURS: told} if told else {}
 
 
 def _functional(config: Mapping[str, Any]) -> dict[str, Any]:
