@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from graphjit.capture.model_config import MODELS
 from graphjit.ir import NO_CALL, Graph, LayerCall
 
 __all__ = ["render", "rows_of"]
@@ -15,7 +16,7 @@ Row = tuple[str, str, str, str]
 
 def rows_of(graph: Graph) -> list[Row]:
     """One row per layer call: layer, output shape, params, connected to."""
-    sizes = {param.name: math.prod(_known(param.type.shape)) for param in graph.params}
+    sizes = _sizes(graph)
     rows: list[Row] = []
     counted: set[str] = set()
     for call in graph.layers[:-1]:
@@ -25,7 +26,7 @@ def rows_of(graph: Graph) -> list[Row]:
         counted.update(owned)
         sources = ", ".join(graph.layers[ref.call].path for ref in call.inputs)
         shapes = ", ".join(str(type_.user_shape()) for type_ in call.types)
-        count = sum(sizes[name] for name in owned)
+        count = sum(sizes.get(name, 0) for name in owned)
         rows.append((f"{call.path} ({call.cls})", shapes, f"{count:,}", sources))
     return rows
 
@@ -34,10 +35,16 @@ def _known(shape: Sequence[object]) -> list[int]:
     return [dim for dim in shape if isinstance(dim, int)]
 
 
+def _sizes(graph: Graph) -> dict[str, int]:
+    """How many numbers each weight holds; recurrent state is no weight."""
+    weights = [param for param in graph.params if not param.recurrent]
+    return {param.name: math.prod(_known(param.type.shape)) for param in weights}
+
+
 def _params_of(graph: Graph, call: LayerCall) -> list[str]:
     """The params of a call, and of all calls inside it."""
     names = list(call.params)
-    if call.cls == "Functional":
+    if call.cls in MODELS:
         inside = f"{call.path}/"
         for inner in graph.layers:
             if inner.path.startswith(inside):
@@ -75,10 +82,12 @@ def render(
 
 
 def _totals(graph: Graph, frozen: Callable[[str], bool]) -> str:
-    sizes = {p.name: math.prod(_known(p.type.shape)) for p in graph.params}
+    sizes = _sizes(graph)
     total = sum(sizes.values())
     trainable = sum(
-        sizes[p.name] for p in graph.params if p.trainable and not frozen(p.name)
+        sizes[p.name]
+        for p in graph.params
+        if p.name in sizes and p.trainable and not frozen(p.name)
     )
     return (
         f"Total params: {total:,}\n"

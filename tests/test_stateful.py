@@ -112,6 +112,10 @@ def test_state_is_no_weight() -> None:
     assert len(stateful.get_weights()) == 3
     assert stateful.count_params() == plain.count_params()
     assert len(stateful.layers[0].get_weights()) == 3
+    lines: list[str] = []
+    stateful.summary(print_fn=lines.append)
+    assert f"Total params: {plain.count_params():,}" in lines
+    assert "Non-trainable params: 0" in lines
     loaded = gj.from_bytes(gj.to_bytes(stateful))
     x = rows(BATCH, 3, FEATURES)
     np.testing.assert_array_equal(loaded.predict(x), stateful.predict(x))

@@ -14,7 +14,7 @@ from graphjit.capture.call_arguments import Slot, filled, thawed
 from graphjit.ir import NO_CALL, Graph, LayerCall, Ref
 from graphjit.narrow import sequence_of
 
-__all__ = ["config_of"]
+__all__ = ["MODELS", "config_of"]
 
 #: The classes of models, as configurations call them.
 MODELS: Final = ("Functional", "Sequential", "Model")

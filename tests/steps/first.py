@@ -234,7 +234,11 @@ def concatenate(m: Maker, x: Tensor) -> Tensor | None:
 
 def again(m: Maker, x: Tensor) -> Tensor | None:
     """Call a layer a second time: the one thing that shares weights and state."""
-    known = [(layer, shapes) for layer, shapes in m.calls if x.shape in shapes]
+    known = [
+        (layer, shapes)
+        for layer, shapes in m.calls
+        if x.shape in shapes and not isinstance(layer, L.Embedding)  # x is no ids
+    ]
     with_weights = [call for call in known if call[0].cells] or known
     if not with_weights:
         return None
