@@ -152,7 +152,7 @@ def layer_from_config(
     >>> import graphjit as gj
     >>> layer = gj.layers.Dense(3, activation="relu", name="top")
     >>> layer_from_config(layer.get_config())
-    Dense(units=3, name='top')
+    Dense(name='top', units=3)
     """
     origin = origin_of(config) if not isinstance(config, LayerConfig) else Origin()
     return ConfigReader(custom_objects, origin).root(config)

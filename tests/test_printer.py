@@ -13,7 +13,7 @@ from graphjit.capture.tracer import Captured, capture
 from graphjit.ir import Node, Param, Value
 from graphjit.ops.conv.conv_op import ConvOp
 from graphjit.ops.elementwise import Relu, Tanh
-from graphjit.printer import op_text, print_graph, print_node
+from graphjit.printer import bodies_of, op_text, print_graph, print_node
 from graphjit.regularizers import L2
 from graphjit.types import TensorType
 from tests.conformance.table import scan_body
@@ -164,4 +164,7 @@ def test_texts_are_stable_and_whole(captured: Captured) -> None:
         assert f"%{node.name} = {node.op.kind}(" in printed
     # One line for each of: the head, the end, what is returned, and each part.
     parts = (graph.params, graph.nodes, graph.updates, graph.losses)
-    assert len(printed.splitlines()) == 3 + sum(map(len, parts))
+    bodies = [body for node in graph.nodes for _, body in bodies_of(node.op)]
+    # A body is printed behind its node, its own params and losses being none.
+    inner = sum(1 + len(print_graph(body).splitlines()) for body in bodies)
+    assert len(printed.splitlines()) == 3 + sum(map(len, parts)) + inner
