@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from graphjit.bodies import map_bodies, with_bodies
 from graphjit.builder import Rewriter
 from graphjit.ir import Graph, Node, Value
 from graphjit.ops.base import Becomes, Same
 
-__all__ = ["become", "inference_form"]
+__all__ = ["become", "frozen", "inference_form"]
 
 
 def become(rewriter: Rewriter, node: Node, becomes: Becomes) -> None:
@@ -28,11 +29,28 @@ def become(rewriter: Rewriter, node: Node, becomes: Becomes) -> None:
 
 def inference_form(graph: Graph) -> Graph:
     """The graph with every op as it is in inference; its losses stay."""
-    rewriter = Rewriter(graph)
-    for node in graph.nodes:
+    rewriter = Rewriter(map_bodies(graph, inference_form))
+    for node in rewriter.graph.nodes:
         becomes = node.op.to_inference()
         if becomes is None:
             rewriter.keep(node)
         else:
             become(rewriter, node, becomes)
+    return rewriter.finish()
+
+
+def frozen(rewriter: Rewriter, node: Node) -> None:
+    """Add the node as it is while its layer is frozen, and its bodies' nodes too."""
+    becomes = node.op.to_frozen()
+    if becomes is not None:
+        become(rewriter, node, becomes)
+        return
+    op = with_bodies(node.op, _frozen_body)
+    rewriter.keep(node, **({} if op is node.op else {"op": op}))
+
+
+def _frozen_body(graph: Graph) -> Graph:
+    rewriter = Rewriter(graph)
+    for node in graph.nodes:
+        frozen(rewriter, node)
     return rewriter.finish()

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from graphjit.bodies import bodies_of
 from graphjit.data import bind_inputs
 from graphjit.errors import DataError
 from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph, Node, Value
 from graphjit.narrow import sequence_of
 from graphjit.ops.base import Array, Op, Random
-from graphjit.printer import bodies_of
 from graphjit.variables import flatten, nest
 
 __all__ = [

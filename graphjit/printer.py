@@ -12,6 +12,7 @@ import enum
 from collections.abc import Iterator
 from typing import Any
 
+from graphjit.bodies import bodies_of
 from graphjit.ir import Graph, Node, Param
 from graphjit.ops.base import Op
 
@@ -93,16 +94,6 @@ def attributes_text(op: Op) -> str:
             continue
         parts.append(f"{field.name}={_attribute(value)}")
     return ", ".join(parts)
-
-
-def bodies_of(op: Op) -> list[tuple[str, Graph]]:
-    """The body graphs an op owns, by field name."""
-    found: list[tuple[str, Graph]] = []
-    for field in dataclasses.fields(op):  # pyright: ignore[reportArgumentType]
-        value = getattr(op, field.name)
-        if isinstance(value, Graph):
-            found.append((field.name, value))
-    return found
 
 
 def _attribute(value: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from graphjit.bodies import bodies_of
 from graphjit.errors import ShapeError, VerifyError
 from graphjit.ir import (
     NO_CALL,
@@ -18,7 +19,7 @@ from graphjit.ir import (
     infer_node,
 )
 from graphjit.ops.base import OPS, Elementwise
-from graphjit.printer import bodies_of, print_node
+from graphjit.printer import print_node
 from graphjit.types import DTYPE_BYTES, TensorType, unify_shapes
 
 __all__ = ["verify"]

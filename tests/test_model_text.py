@@ -133,6 +133,40 @@ def test_a_chain_without_an_input_there_and_back() -> None:
     assert again(np.ones((2, 4))).shape == (2, 2)
 
 
+def built(model: gj.Sequential) -> gj.Sequential:
+    model.build((None, 4))
+    return model
+
+
+CHAINS: dict[str, Callable[[], gj.Sequential]] = {
+    "told": lambda: gj.Sequential([L.Dense(3, input_shape=(4,)), L.Dense(2)]),
+    "input": lambda: gj.Sequential([gj.Input((4,), name="x"), L.Dense(2)]),
+    "late": lambda: built(gj.Sequential([L.Dense(2)])),
+    "fixed": lambda: gj.Sequential([L.Dense(3, batch_input_shape=(5, 4))]),
+    "ids": lambda: gj.Sequential(
+        [L.Embedding(9, 2, input_dtype="int32", input_shape=(4,))]
+    ),
+    "chain first": lambda: gj.Sequential(
+        [gj.Sequential([L.Dense(3, input_shape=(4,))]), L.Dense(2)]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", CHAINS)
+def test_chains_there_and_back(kind: str) -> None:
+    """Alone, and inside a functional model, where the text leaves its input out."""
+    chain = CHAINS[kind]()
+    again = gj.model_from_json(chain.to_json())
+    assert again.get_config() == chain.get_config()
+    assert again.graph == chain.graph
+    start = chain.inputs[0]
+    x = gj.Input(batch_shape=start.shape, dtype=start.dtype)
+    model = gj.Model(x, chain(x))
+    again = gj.model_from_json(model.to_json())
+    assert again.get_config() == model.get_config()
+    assert again.graph == model.graph
+
+
 def test_the_text_is_keras_2s() -> None:
     model = digits()
     data = json.loads(model.to_json(indent=2))

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 
 import graphjit.layers as L  # noqa: N812
+from graphjit.bodies import bodies_of
 from graphjit.builder import Builder
 from graphjit.capture.tracer import Captured, capture
 from graphjit.ir import Node, Param, Value
 from graphjit.ops.conv.conv_op import ConvOp
 from graphjit.ops.elementwise import Relu, Tanh
-from graphjit.printer import bodies_of, op_text, print_graph, print_node
+from graphjit.printer import op_text, print_graph, print_node
 from graphjit.regularizers import L2
 from graphjit.types import TensorType
 from tests.conformance.table import scan_body

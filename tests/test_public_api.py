@@ -12,13 +12,14 @@ import graphjit as gj
 NAMES = """
 Input Model layers activations initializers regularizers constraints losses metrics
 callbacks errors config jit lower verify passes load to_bytes from_bytes register
+model_from_json model_from_yaml model_from_config layer_from_config
 Executable Graph backend plot plot_model
 """.split()
 
 MODEL = """
 graph init apply step variables predict compile fit evaluate train_on_batch summary
 get_config from_config get_weights set_weights get_layer input_shape output_shape layers
-count_params save inputs outputs input output
+count_params save inputs outputs input output to_json to_yaml save_weights load_weights
 """.split()
 
 EXECUTABLE = "explain rebind step cost flops bytes".split()

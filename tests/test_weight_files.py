@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,23 @@ def test_a_crash_leaves_the_old_file(
         with_random_weights(model).save_weights(target)
     assert target.read_bytes() == before
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(
+    ("package", "call"),
+    [
+        ("h5py", lambda path: small().save_weights(path)),
+        ("h5py", lambda path: small().load_weights(path)),
+        ("yaml", lambda _: small().to_yaml()),
+        ("yaml", lambda _: gj.model_from_yaml("a: b")),
+    ],
+)
+def test_packages_that_are_missing(
+    package: str, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"need .*: pip install 'graphjit\[keras\]'"):
+        call(tmp_path / "w.h5")
 
 
 def test_a_model_that_is_not_built(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from typing import Any, ClassVar, Final
 
+from graphjit.bodies import bodies_of
 from graphjit.builder import Builder
 from graphjit.capture.call_arguments import filled
 from graphjit.capture.cell import Cell
@@ -27,7 +28,6 @@ from graphjit.ir import (
     Value,
 )
 from graphjit.ops.base import Op, Random, with_fields
-from graphjit.printer import bodies_of
 from graphjit.types import BATCH
 from graphjit.verify import verify
 

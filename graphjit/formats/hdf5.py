@@ -11,12 +11,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Generator, Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphjit.errors import FormatError
+from graphjit.formats import extras
 from graphjit.formats.limits import Limits, check_size
 from graphjit.formats.plain import shown
 
@@ -48,8 +49,7 @@ def opened(path: str | os.PathLike[str]) -> Generator[Any]:
         ImportError: h5py is not installed.
         OSError: It is not there, or cannot be read.
     """
-    import h5py
-
+    h5py = extras.h5py()
     name = os.fspath(path)
     # Asked before it is opened: opening a pipe waits for a writer.
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -80,15 +80,14 @@ def child(group: Any, path: str) -> Any:
     Raises:
         FormatError: It is not there, or a link leads elsewhere.
     """
-    import h5py
-
+    h5py = extras.h5py()
     where = shown(f"{group.name}/{path}".replace("//", "/"))
     found = group
     for part in path.split("/"):
         encoded = part.encode()
         if part in ("", ".") or not isinstance(found, h5py.Group):
             raise FormatError(f"{where}: nothing is there")
-        links = cast("Any", found.id).links
+        links = found.id.links
         if not links.exists(encoded):
             raise FormatError(f"{where}: nothing is there")
         if links.get_info(encoded).type != _HARD_LINK:
@@ -103,19 +102,17 @@ def child(group: Any, path: str) -> Any:
 # --- datasets -------------------------------------------------------------------
 
 
-def array_type(found: Any, limits: Limits) -> tuple[tuple[int, ...], str]:
+def array_type(dataset: Any, limits: Limits) -> tuple[tuple[int, ...], str]:
     """Shape and dtype of a dataset that is safe to read.
 
     Raises:
         FormatError: It is no array of numbers, its bytes are elsewhere, or it declares
             more than it holds.
     """
-    import h5py
-
-    where = shown(found.name)
-    if not isinstance(found, h5py.Dataset):
+    h5py = extras.h5py()
+    where = shown(dataset.name)
+    if not isinstance(dataset, h5py.Dataset):
         raise FormatError(f"{where}: expected an array, received a group")
-    dataset: Any = found
     dtype = np.dtype(dataset.dtype)
     if dtype.kind not in "fiub":
         raise FormatError(f"{where}: expected an array of numbers, received {dtype}")
@@ -203,12 +200,11 @@ def _parts(group: Any, name: str, limits: Limits) -> Iterator[list[str]]:
 
 def _texts(group: Any, name: str, limits: Limits) -> list[str] | None:
     """The strings of an attribute; an empty list may be of any type."""
-    import h5py
-
     if name not in group.attrs:
         return None
     where = f"{shown(group.name)}: attribute {name!r}"
-    attribute = cast("Any", h5py).h5a.open(group.id, name.encode())
+    h5py = extras.h5py()
+    attribute = h5py.h5a.open(group.id, name.encode())
     shape: tuple[int, ...] = (0,) if attribute.shape is None else attribute.shape
     count = _bytes_of(shape, 1)
     if count == 0:

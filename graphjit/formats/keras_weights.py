@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphjit.errors import FormatError
-from graphjit.formats import hdf5
+from graphjit.formats import extras, hdf5
 from graphjit.formats.atomic import replacing
 from graphjit.formats.keras_form import BACKEND, KERAS_VERSION
 from graphjit.formats.limits import Limits
@@ -56,8 +56,7 @@ def save(path: str | os.PathLike[str], layers: Sequence[LayerWeights]) -> None:
         ImportError: h5py is not installed.
         OSError: The file cannot be written.
     """
-    import h5py
-
+    h5py = extras.h5py()
     _check_names(layers)
     with replacing(path) as file, h5py.File(file.name, "w") as root:
         _write_texts(root, "layer_names", [layer.name for layer in layers])

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from graphjit.bodies import bodies_of
 from graphjit.errors import FormatError
 from graphjit.formats.plain import shown
 from graphjit.ir import Graph
-from graphjit.printer import bodies_of
 from graphjit.types import Shape, TensorType
 
 __all__ = ["DEFAULT_LIMITS", "Limits", "check_graph", "check_size"]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn, cast
 
 from graphjit.errors import FormatError
+from graphjit.formats import extras
 from graphjit.formats.limits import Limits
 from graphjit.formats.plain import shown
 from graphjit.narrow import mapping_of, sequence_of
@@ -20,6 +21,7 @@ __all__ = ["json_text", "read_json", "read_yaml", "yaml_text"]
 
 #: What Keras 1 wrote for a tuple; any other tag of Python's names code.
 _TUPLE_TAG: Final = "tag:yaml.org,2002:python/tuple"
+_MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 
 
 def read_json(text: str | bytes, limits: Limits) -> Any:
@@ -50,8 +52,7 @@ def read_yaml(text: str | bytes, limits: Limits) -> Any:
         FormatError: As `read_json`, or it has another tag.
         ImportError: PyYAML is not installed.
     """
-    import yaml
-
+    yaml = extras.yaml()
     checked = _checked(text, "YAML", limits)
     try:
         data = yaml.load(checked, Loader=_yaml_loader())
@@ -64,8 +65,7 @@ def read_yaml(text: str | bytes, limits: Limits) -> Any:
 
 def yaml_text(data: Mapping[str, Any], **options: Any) -> str:
     """`data` as YAML with plain tags; `options` are those of `yaml.safe_dump`."""
-    import yaml
-
+    yaml = extras.yaml()
     # A copy of every list and dictionary: one that stood twice would get an alias.
     fresh = json.loads(json_text(data))
     settings: dict[str, Any] = {"sort_keys": False, **options}
@@ -159,10 +159,11 @@ def _one_line(error: object) -> str:
 
 
 def _yaml_loader() -> type[Any]:
-    """A safe loader that knows tuples, and no key twice."""
-    import yaml
+    """A safe loader that knows tuples, and neither a key twice nor merge keys."""
+    yaml = extras.yaml()
+    base: type[Any] = yaml.SafeLoader
 
-    class Loader(yaml.SafeLoader):
+    class Loader(base):
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             keys = [getattr(key, "value", None) for key, _ in node.value]
             texts = [key for key in keys if isinstance(key, str)]
@@ -171,9 +172,14 @@ def _yaml_loader() -> type[Any]:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {shown(repeated)} stands twice", node.start_mark
                 )
-            return super().construct_mapping(node, deep)
+            if any(key.tag == _MERGE_TAG for key, _ in node.value):
+                # What is merged is copied, again and again where it is nested.
+                raise yaml.constructor.ConstructorError(
+                    None, None, "merge keys (<<) are not read", node.start_mark
+                )
+            return cast("dict[Any, Any]", super().construct_mapping(node, deep))
 
-    def tuple_as_list(loader: Any, node: Any) -> list[Any]:
+    def tuple_as_list(loader: Any, node: Any) -> Any:
         return loader.construct_sequence(node, deep=True)
 
     def refused(loader: Any, node: Any) -> NoReturn:
@@ -185,6 +191,5 @@ def _yaml_loader() -> type[Any]:
         )
 
     Loader.add_constructor(_TUPLE_TAG, tuple_as_list)
-    # Under None stands what is called for every other tag; PyYAML's stubs forget it.
-    Loader.add_constructor(cast("str", None), refused)
+    Loader.add_constructor(None, refused)  # for every other tag
     return Loader

@@ -96,6 +96,9 @@ class Pass:
 
     #: Whether the rewrite may change what the graph computes (another mode).
     changes_meaning: ClassVar[bool] = False
+    #: Whether it is also run on the graphs that ops own; False where it is about
+    #: what only a whole model has: layers, params, rows.
+    enters_bodies: ClassVar[bool] = True
 
     def rewrite(self, graph: Graph, entry: Entry) -> Graph:
         """The rewritten graph; what was done and refused goes into `entry`."""

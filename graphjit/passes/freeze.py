@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import replace as replaced
 
-from graphjit.becoming import become
+from graphjit.becoming import frozen
 from graphjit.builder import Rewriter
 from graphjit.errors import PassError, nearest
 from graphjit.ir import NO_CALL, Graph, Node
@@ -27,6 +27,7 @@ class Freeze(Pass):
 
     names: tuple[str, ...] = ()
     changes_meaning = True
+    enters_bodies = False
 
     def rewrite(self, graph: Graph, entry: Entry) -> Graph:
         self._check_names(graph)
@@ -40,11 +41,10 @@ class Freeze(Pass):
                 entry.did(old.name, "not trainable")
         rewriter.set_params(params)
         for node in graph.nodes:
-            becomes = node.op.to_frozen() if self._owns(graph, node) else None
-            if becomes is None:
-                rewriter.keep(node)
+            if self._owns(graph, node):
+                frozen(rewriter, node)
             else:
-                become(rewriter, node, becomes)
+                rewriter.keep(node)
         return rewriter.finish()
 
     def _covers(self, path: str) -> bool:

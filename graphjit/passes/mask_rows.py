@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from graphjit.bodies import bodies_of
 from graphjit.builder import Rewriter
 from graphjit.ir import Graph, Node, Value
 from graphjit.ops.base import MixesRows
 from graphjit.passes.base import Entry, Pass
-from graphjit.printer import bodies_of
 from graphjit.types import BATCH, TensorType
 
 __all__ = ["ROW_MASK", "MaskRows", "can_mask_rows"]
@@ -27,6 +27,7 @@ class MaskRows(Pass):
     """
 
     changes_meaning = True
+    enters_bodies = False
 
     def rewrite(self, graph: Graph, entry: Entry) -> Graph:
         if any(input_.name == ROW_MASK for input_ in graph.inputs):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace as replaced
 from typing import Final
 
+from graphjit.bodies import map_bodies
 from graphjit.errors import GraphJitError, PassError
 from graphjit.ir import Graph
-from graphjit.ops.base import with_fields
 from graphjit.passes.base import Entry, Pass, PassLog
 from graphjit.passes.fold_norm import FoldNorm
 from graphjit.passes.fold_padding import FoldPadding
@@ -19,7 +19,6 @@ from graphjit.passes.move_transposes import MoveTransposes
 from graphjit.passes.select_kernels import SelectKernels
 from graphjit.passes.simplify import Simplify
 from graphjit.passes.to_inference import ToInference
-from graphjit.printer import bodies_of
 from graphjit.verify import verify
 
 __all__ = ["INFERENCE", "TRAINING", "current_platform", "run"]
@@ -94,14 +93,14 @@ def current_platform() -> str:
 def _apply(pass_: Pass, graph: Graph, entry: Entry, strict: bool) -> Graph:
     entry.before = Counter(node.op.kind for node in graph.nodes)
     start = time.perf_counter()
-    new = pass_.rewrite(_with_bodies(pass_, graph, entry), entry)
+    new = _rewritten(pass_, graph, entry)
     entry.time_ms = (time.perf_counter() - start) * 1e3
     entry.after = Counter(node.op.kind for node in new.nodes)
     entry.changed = new is not graph
     if new is not graph:
         _check(pass_, graph, new)
     if strict:
-        again = pass_.rewrite(_with_bodies(pass_, new, Entry("")), Entry(""))
+        again = _rewritten(pass_, new, Entry(""))
         if again is not new:
             raise PassError(
                 f"{pass_.spec} is not idempotent on graph {graph.name!r}",
@@ -110,20 +109,11 @@ def _apply(pass_: Pass, graph: Graph, entry: Entry, strict: bool) -> Graph:
     return new
 
 
-def _with_bodies(pass_: Pass, graph: Graph, entry: Entry) -> Graph:
-    """The graph with the pass applied to every body graph in it."""
-    changed = False
-    nodes = list(graph.nodes)
-    for at, node in enumerate(nodes):
-        bodies = bodies_of(node.op)
-        new = {
-            name: pass_.rewrite(_with_bodies(pass_, body, entry), entry)
-            for name, body in bodies
-        }
-        if any(new[name] is not body for name, body in bodies):
-            nodes[at] = replaced(node, op=with_fields(node.op, **new))
-            changed = True
-    return graph.replace(nodes=tuple(nodes)) if changed else graph
+def _rewritten(pass_: Pass, graph: Graph, entry: Entry) -> Graph:
+    """The graph after the pass, the graphs in its ops first."""
+    if pass_.enters_bodies:
+        graph = map_bodies(graph, lambda body: _rewritten(pass_, body, entry))
+    return pass_.rewrite(graph, entry)
 
 
 def _check(pass_: Pass, old: Graph, new: Graph) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from graphjit.bodies import bodies_of
 from graphjit.ir import NO_CALL, Graph, LayerCall, Node, Value
-from graphjit.printer import bodies_of, print_node
+from graphjit.printer import print_node
 from graphjit.types import TensorType
 
 __all__ = ["Box", "Diagram", "of_layers", "of_nodes"]

@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
+from graphjit.bodies import bodies_of
 from graphjit.ir import Graph
-from graphjit.printer import bodies_of, op_text
+from graphjit.printer import op_text
 from tests.conformance.case import Case, Row
 from tests.conformance.table import EACH_CASE, ROWS
 

@@ -77,6 +77,8 @@ def test_json_refused(text: str | bytes, message: str) -> None:
         ("a: 2001-01-01", "YAML: expected numbers, strings, lists and objects, rec"),
         ("a: !!binary aGk=", "YAML: expected numbers, strings, .*received b'hi'"),
         ("a: !!set {b}", "YAML: expected numbers, strings"),
+        ("a: &a {b: 1}\nc: {<<: *a}", r"YAML: merge keys \(<<\) are not read"),
+        ("&a !!python/tuple [*a]", "YAML: found unconstructable recursive node"),
         ("1: 2", "YAML: expected strings as keys, received 1"),
         ("a: 1\n--- \nb: 2", "not valid YAML: expected a single document"),
     ],

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import jax
+import numpy as np
 import pytest
 
 import graphjit as gj
 from graphjit.errors import PassError
-from graphjit.passes import Freeze, MaskRows, ToInference
+from graphjit.ir import Config, LayerCall
+from graphjit.ops.batch_norm import BatchNorm
+from graphjit.ops.scan import Scan
+from graphjit.passes import Freeze, MaskRows, ToInference, run
 from graphjit.passes.mask_rows import ROW_MASK, can_mask_rows
-from tests.passes.build import graph_of, kinds, lines, reasons, rewritten
+from graphjit.types import TensorType
+from tests.passes.build import graph_of, ir, kinds, lines, param, reasons, rewritten
 
 
 def net(**norm: object) -> gj.Graph:
@@ -114,3 +120,55 @@ def test_row_masks_are_refused_where_an_op_takes_none() -> None:
     assert after is graph
     assert can_mask_rows(graph) == "d/penalty"
     assert reasons(entry) == {"d/penalty": "it mixes rows and takes no row mask"}
+
+
+def loop() -> gj.Graph:
+    """A graph with a body: a step over time, run by a `scan`."""
+    x = gj.Input((5, 4), name="x")
+    cells = [gj.layers.GRUCell(3, dropout=0.5), gj.layers.SimpleRNNCell(2)]
+    return graph_of(x, gj.layers.RNN(cells, name="r")(x))
+
+
+@pytest.mark.parametrize("pass_", [Freeze(("r",)), MaskRows()])
+def test_what_only_a_model_has_is_not_looked_for_in_bodies(pass_: Freeze) -> None:
+    graph, _ = run(loop(), [pass_], strict=True)
+    assert "scan" in kinds(graph)
+    if isinstance(pass_, MaskRows):
+        assert graph.inputs[-1].name == ROW_MASK
+    else:
+        assert not any(param.trainable for param in graph.params)
+
+
+def test_freezing_reaches_the_norms_in_a_body() -> None:
+    """The node is what a layer `n` emitted; its body normalizes every slice."""
+    body = ir("step")
+    state = [body.input(name, TensorType((3,))) for name in ("mean", "variance")]
+    x = body.input("x", TensorType(("batch", 3)))
+    y, *new = body.node(BatchNorm(axis=1), (x, None, None, *state))
+    for name, value in zip(("mean", "variance", "y"), (*new, y), strict=True):
+        body.output(name, value)
+    graph = ir()
+    graph.layers.append(LayerCall("n", "n", "Looped", Config()))
+    xs = graph.input("xs", TensorType(("batch", 5, 3)))
+    statistics = [
+        graph.param(param(f"n/{name}", 3, collection="state"))
+        for name in ("mean", "variance")
+    ]
+    loop = Scan(body.build(), carries=2, sequences=1)
+    results = graph.node(loop, (*statistics, xs), call=0)
+    graph.output("ys", results[2])
+    after, _ = run(graph.build(), [Freeze(("n",))], strict=True)
+    (node,) = after.nodes
+    assert isinstance(node.op, Scan)
+    assert kinds(node.op.body) == ["batch_norm_inference"]
+
+
+def test_a_call_for_inference_reaches_into_bodies() -> None:
+    x = gj.Input((5, 4), name="x")
+    cells = [gj.layers.GRUCell(3, dropout=0.5), gj.layers.SimpleRNNCell(2)]
+    layer = gj.layers.RNN(cells, name="r")
+    model = gj.Model(x, layer(x, training=False))
+    data = np.ones((2, 5, 4), "float32")
+    variables = model.init(0)
+    trained = model.apply(variables, data, training=True, rng=jax.random.key(0))
+    np.testing.assert_array_equal(trained, model.apply(variables, data))
