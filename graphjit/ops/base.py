@@ -37,6 +37,7 @@ __all__ = [
     "ChannelAffine",
     "Elementwise",
     "Emit",
+    "Fits",
     "KeepsElements",
     "Kernel",
     "Layout",
@@ -47,6 +48,7 @@ __all__ = [
     "ReadsIds",
     "Refusal",
     "Result",
+    "Rule",
     "Same",
     "ScalesOutput",
     "added",
@@ -114,23 +116,67 @@ class Refusal:
     reason: str
 
 
+#: (op, operand types; None for one left out) -> whether something holds for a node.
+#: Dims may be unknown: a batch size stays the symbol `BATCH` unless it is hinted.
+Fits: TypeAlias = "Callable[[Any, Sequence[TensorType | None]], bool]"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where a kernel is chosen on one platform, and the measurement that says so.
+
+    Attributes:
+        platform: "cpu", "gpu" or "tpu".
+        measured: Shapes and gains, in words; from `benchmarks/kernels.py`.
+        when: The family of shapes; None for wherever the kernel can be used.
+        training: True where it holds for graphs that train alone (the gain is in the
+            gradient), False for graphs that do not, None for both.
+    """
+
+    platform: str
+    measured: str
+    when: Fits | None = None
+    training: bool | None = None
+
+    def holds(
+        self, op: Op, types: Sequence[TensorType | None], platform: str, training: bool
+    ) -> bool:
+        """Whether this rule is for such a node, platform and use."""
+        return (
+            self.platform == platform
+            and self.training in (None, training)
+            and (self.when is None or self.when(op, types))
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """An alternative lowering of an op, with the measurement that chooses it.
+    """An alternative lowering of an op, and the rules that choose it.
 
     Attributes:
         name: What `Node.kernel` holds when it is chosen.
-        platforms: The platforms for which it was measured.
-        applies: (op, operand types) -> whether the rule holds for this node.
+        can: Whether it computes this op at all: what it needs, not where it pays.
         lower: (op, *arrays) -> arrays, in place of `Op.lower`.
-        measured: The measurement behind the rule, in words.
+        rules: Where it is chosen; a kernel without rules only by autotuning.
+        tolerance: The largest error of results and gradients, against the plain
+            lowering in float64, in units of the dtype's epsilon times the largest
+            element.
     """
 
     name: str
-    platforms: tuple[str, ...]
-    applies: Callable[[Any, Sequence[TensorType | None]], bool]
+    can: Fits
     lower: Callable[..., Any]
-    measured: str
+    rules: tuple[Rule, ...] = ()
+    tolerance: float = 16.0
+
+    def rule_for(
+        self, op: Op, types: Sequence[TensorType | None], platform: str, training: bool
+    ) -> Rule | None:
+        """The rule by which it is chosen; None: it is not."""
+        if not self.can(op, types):
+            return None
+        holding = (r for r in self.rules if r.holds(op, types, platform, training))
+        return next(holding, None)
 
 
 class Op:

@@ -43,7 +43,7 @@ TRAINING: Final[tuple[Pass, ...]] = (
     FoldNorm(),
     FuseEpilogue(),
     Simplify(),
-    SelectKernels(),
+    SelectKernels(training=True),
 )
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from graphjit.builder import Rewriter
 from graphjit.ir import Graph, Node
-from graphjit.ops.base import Kernel
 from graphjit.passes.base import Entry, Pass
 from graphjit.types import BATCH, TensorType
 
@@ -20,10 +19,13 @@ class SelectKernels(Pass):
     Attributes:
         target: The platform: "cpu", "gpu", "tpu"; "" for the one JAX runs on.
         batch_hint: The batch size to choose for; None for any.
+        training: Whether gradients are taken of the graph: rules may be for that
+            alone.
     """
 
     target: str = ""
     batch_hint: int | None = None
+    training: bool = False
 
     def rewrite(self, graph: Graph, entry: Entry) -> Graph:
         rewriter = Rewriter(graph)
@@ -32,25 +34,27 @@ class SelectKernels(Pass):
             operands = [
                 None if v is None else self._hinted(types[v]) for v in node.operands
             ]
-            kernel = self._choose(node, operands, entry)
-            name = "" if kernel is None else kernel.name
-            if kernel is not None and name != node.kernel:
-                entry.did(node.name, f"{name} ({kernel.measured})")
+            name, why = self._choose(node, operands, entry)
             if name == node.kernel:
                 rewriter.keep(node)
-            else:
-                rewriter.keep(node, kernel=name)
+                continue
+            if name:
+                entry.did(node.name, f"{name} ({why})")
+            rewriter.keep(node, kernel=name)
         return rewriter.finish()
 
     def _choose(
         self, node: Node, types: list[TensorType | None], entry: Entry
-    ) -> Kernel | None:
+    ) -> tuple[str, str]:
+        """The kernel's name, "" for the plain lowering, and why."""
         for kernel in node.op.kernels:
-            if self.target not in kernel.platforms:
+            rule = kernel.rule_for(node.op, types, self.target, self.training)
+            if rule is not None:
+                return kernel.name, rule.measured
+            platforms = {rule.platform for rule in kernel.rules}
+            if self.target not in platforms:
                 entry.refuse(node.name, f"{kernel.name} is not for {self.target!r}")
-            elif kernel.applies(node.op, types):
-                return kernel
-        return None
+        return "", ""
 
     def _hinted(self, type_: TensorType) -> TensorType:
         if self.batch_hint is None or BATCH not in type_.shape:

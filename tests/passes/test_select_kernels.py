@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import graphjit as gj
+from graphjit.ops.base import Rule
+from graphjit.ops.elementwise import Relu
 from graphjit.passes import SelectKernels, run
 from tests.passes.build import graph_of, reasons, rewritten
 
@@ -43,3 +45,14 @@ def test_large_kernels_stay_plain() -> None:
     x = gj.Input((20, 20, 4), name="x")
     large = graph_of(x, gj.layers.DepthwiseConv2D(13, name="dw")(x))
     assert rewritten(SelectKernels(target="cpu"), large)[0] is large
+
+
+def test_rules_for_training_hold_in_training_alone() -> None:
+    def rule(training: bool | None) -> Rule:
+        return Rule("cpu", "1x", training=training)
+
+    for training in (False, True):
+        assert rule(training).holds(Relu(), [], "cpu", training)
+        assert not rule(training).holds(Relu(), [], "cpu", not training)
+        assert rule(None).holds(Relu(), [], "cpu", training)
+        assert not rule(None).holds(Relu(), [], "gpu", training)

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from graphjit.ops.base import Array, Kernel
+from graphjit.ops.base import Array, Kernel, Rule
 from graphjit.ops.windows import explicit_pads, span
 from graphjit.types import TensorType
 
@@ -21,7 +21,7 @@ __all__ = ["DEPTHWISE_SHIFTED"]
 _MOST_TAPS = 128
 
 
-def _applies(op: Any, types: Sequence[TensorType | None]) -> bool:
+def _can(op: Any, types: Sequence[TensorType | None]) -> bool:
     x, kernel = types[0], types[1]
     if x is None or kernel is None or op.rank != 2:
         return False
@@ -71,9 +71,13 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
 
 DEPTHWISE_SHIFTED = Kernel(
     name="depthwise_shifted",
-    platforms=("cpu",),
-    applies=_applies,
+    can=_can,
     lower=_lower,
-    measured="3x3, 256 ch, 28x28, b8: 48 ms plain, 2.1 ms shifted (23x); "
-    "5x5 to 11x11: 12-27x",
+    rules=(
+        Rule(
+            "cpu",
+            "3x3, 256 ch, 28x28, b8: 48 ms plain, 2.1 ms shifted (23x); "
+            "5x5 to 11x11: 12-27x",
+        ),
+    ),
 )

@@ -1,0 +1,1 @@
+"""The grids of shapes that kernels are measured over, one module a family."""
