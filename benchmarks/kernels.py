@@ -22,8 +22,9 @@ import jax
 import numpy as np
 
 from benchmarks.grids.spot import Spot
-from benchmarks.measure import environment, interleaved
+from benchmarks.measure import environment
 from graphjit.ops.base import Op
+from graphjit.stopwatch import medians_ms
 
 __all__ = ["Row", "measured"]
 
@@ -74,7 +75,9 @@ def measured(family: str, spot: Spot, only: Sequence[str] = ()) -> list[Row]:
         forward[name] = _compiled(call, moving)
         training[name] = _compiled(_with_gradients(call), moving)
         compile_s[name] = time.perf_counter() - start
-    forward_ms, training_ms = _medians(forward), _medians(training)
+    forward_ms, training_ms = (
+        medians_ms(programs, BUDGET_S / 2) for programs in (forward, training)
+    )
     return [
         Row(
             family,
@@ -126,18 +129,6 @@ def _with_gradients(call: Callable[..., Any]) -> Callable[..., Any]:
 def _compiled(call: Callable[..., Any], arrays: Sequence[Any]) -> Callable[[], Any]:
     program = jax.jit(call).lower(*arrays).compile()
     return lambda: program(*arrays)
-
-
-def _medians(candidates: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Median times in ms, in as many rounds as the time allows."""
-    start = time.perf_counter()
-    for call in candidates.values():
-        jax.block_until_ready(call())
-    once_s = time.perf_counter() - start
-    rounds = int(min(31, max(3, BUDGET_S / 2 / max(once_s, 1e-6))))
-    calls = max(1, int(0.005 * len(candidates) / max(once_s, 1e-6)))
-    timings = interleaved(candidates, rounds=rounds, calls=calls, warmup=1)
-    return {name: timing.median_ms for name, timing in timings.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from graphjit.stopwatch import Timing, cpu_name, interleaved
 
 __all__ = [
     "ROOT",
@@ -36,55 +36,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: Fewer rounds than this say nothing on a shared machine.
 LEAST_ROUNDS = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """The times of one candidate: of one call, over all rounds."""
-
-    rounds_ms: tuple[float, ...]
-
-    @property
-    def median_ms(self) -> float:
-        return statistics.median(self.rounds_ms)
-
-    @property
-    def fastest_ms(self) -> float:
-        return min(self.rounds_ms)
-
-
-def interleaved(
-    candidates: Mapping[str, Callable[[], Any]],
-    rounds: int = 15,
-    calls: int = 1,
-    warmup: int = 2,
-) -> dict[str, Timing]:
-    """Time candidates in turns.
-
-    Args:
-        candidates: By name, functions that return JAX arrays (or anything else).
-        rounds: How often each takes its turn.
-        calls: Calls per turn, waited for at the end of the turn.
-        warmup: Turns before the first that counts.
-
-    Returns:
-        The time of one call, per candidate and round. Who goes first changes from
-        round to round.
-    """
-    names = list(candidates)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(warmup + rounds):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
-            call = candidates[name]
-            start = time.perf_counter()
-            for _ in range(calls):
-                result = call()
-            jax.block_until_ready(result)
-            taken_ms = (time.perf_counter() - start) * 1e3 / calls
-            if turn >= warmup:
-                times[name].append(taken_ms)
-    return {name: Timing(tuple(values)) for name, values in times.items()}
 
 
 def ratio(timings: Mapping[str, Timing], name: str, base: str) -> float:
@@ -159,7 +110,7 @@ def environment() -> dict[str, Any]:
     """The machine, the versions, the commit and the date."""
     device = jax.devices()[0]
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
         "device": f"{device.platform}: {device.device_kind}",
@@ -181,15 +132,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    models = [line for line in lines if line.startswith("model name")]
-    return models[0].partition(":")[2].strip() if models else platform.machine()
 
 
 def _commit() -> str | None:

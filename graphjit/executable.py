@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace as replaced
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from graphjit.autotune import autotune as measure_kernels
 from graphjit.cost import Cost, cost_of
 from graphjit.data import bind_inputs
-from graphjit.errors import DataError
+from graphjit.errors import CaptureError, DataError, expected
 from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph, Param
 from graphjit.lower import (
@@ -28,6 +30,8 @@ from graphjit.lower import (
 from graphjit.passes.base import Pass, PassLog
 from graphjit.passes.pipeline import INFERENCE, current_platform, run
 from graphjit.passes.prologue import split_prologue
+from graphjit.passes.select_kernels import SelectKernels
+from graphjit.tuning import Tuning
 from graphjit.types import BATCH
 from graphjit.variables import device_copy, flatten, leaf, nest
 
@@ -46,14 +50,21 @@ class Executable:
         log: What each pass did and refused.
         target: The platform it was compiled for.
         ids: Which inputs hold ids, and in which range.
+        tuning: The measured kernels it uses; None where the rules alone chose.
     """
 
     def __init__(
-        self, source: Graph, optimized: Graph, log: PassLog, target: str
+        self,
+        source: Graph,
+        optimized: Graph,
+        log: PassLog,
+        target: str,
+        tuning: Tuning | None = None,
     ) -> None:
         self.prologue, self.graph = split_prologue(optimized)
         self.log = log
         self.target = target
+        self.tuning = tuning
         self._source = source
         updated = {update.param for update in self.graph.updates}
         packed = {output.name for output in self.prologue.outputs}
@@ -213,6 +224,7 @@ class Executable:
             "",
             str(self.log),
             "",
+            *([] if self.tuning is None else [str(self.tuning), ""]),
             "kind: before -> after",
         ]
         for kind in sorted(before | after):
@@ -224,6 +236,10 @@ def compile_graph(
     graph: Graph,
     target: str | None = None,
     passes: Sequence[Pass] | None = None,
+    *,
+    autotune: bool = False,
+    batch_size: int = 1,
+    tuning: Tuning | None = None,
 ) -> Executable:
     """An executable of a graph, with no weights bound yet.
 
@@ -231,10 +247,30 @@ def compile_graph(
         graph: A captured (training) graph.
         target: The platform; None for the one JAX runs on.
         passes: What to run; None for `INFERENCE`.
+        autotune: Measure the kernels of this graph's ops on this device.
+        batch_size: The batch size that `autotune` measures at.
+        tuning: What was measured before.
+
+    Raises:
+        CaptureError: `autotune` is asked for another platform than JAX's.
     """
     chosen = target or current_platform()
-    optimized, log = run(graph, INFERENCE if passes is None else passes, target=chosen)
-    return Executable(graph, optimized, log, chosen)
+    sequence = INFERENCE if passes is None else passes
+    if autotune:
+        if chosen != current_platform():
+            here = repr(current_platform())
+            expected(CaptureError, "autotune measures here: target", here, target)
+        if batch_size < 1:
+            expected(CaptureError, "batch_size", "an int >= 1", batch_size)
+        by_rules, _ = run(graph, sequence, target=chosen)
+        tuning = measure_kernels(by_rules, batch_size, chosen)
+    if tuning is not None:
+        sequence = [
+            replaced(p, tuning=tuning) if isinstance(p, SelectKernels) else p
+            for p in sequence
+        ]
+    optimized, log = run(graph, sequence, target=chosen)
+    return Executable(graph, optimized, log, chosen, tuning)
 
 
 def _positional(

@@ -47,6 +47,7 @@ from graphjit.passes.freeze import Freeze
 from graphjit.passes.pipeline import TRAINING, run
 from graphjit.passes.to_inference import ToInference
 from graphjit.training.methods import Trained
+from graphjit.tuning import Tuning
 from graphjit.types import BATCH, Dim, TensorType, unify_shapes
 from graphjit.variables import flatten, leaf, nest
 from graphjit.weight_files import WithWeightFiles
@@ -80,6 +81,19 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         self._assemble(given, made, None)
         self._captured = self._capture()
 
+    @property
+    def tuning(self) -> Tuning | None:
+        """Which kernels `jit` with ``autotune=True`` found fastest; None: not asked.
+
+        Set it to an executable's: `predict` and `jit` then use it, `save` keeps it.
+        """
+        return self._tuning
+
+    @tuning.setter
+    def tuning(self, given: Tuning | None) -> None:
+        self._tuning = given
+        self._executable = None
+
     def _assemble(
         self, inputs: list[Tensor], outputs: list[Tensor], captured: Captured | None
     ) -> None:
@@ -89,7 +103,8 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         self._captured = captured
 
     def _forget(self) -> None:
-        """Nothing is captured, lowered or compiled yet."""
+        """Nothing is captured, tuned, lowered or compiled yet."""
+        self._tuning: Tuning | None = None
         self._captured: Captured | None = None
         self._executable: tuple[int, Executable] | None = None
         self._inference: Lowered | None = None
@@ -362,7 +377,8 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         cells = self.cells.values()
         version = sum(cell.version for cell in cells if not cell.param.recurrent)
         if self._executable is None:
-            exe = compile_graph(self.graph).rebind(self.variables)
+            exe = compile_graph(self.graph, tuning=self.tuning)
+            exe.rebind(self.variables)
         elif self._executable[0] != version:
             exe = self._executable[1].rebind(self.variables)
         else:
@@ -475,6 +491,10 @@ def jit(
     model: Model | Graph,
     target: str | None = None,
     passes: Sequence[Pass] | None = None,
+    *,
+    autotune: bool = False,
+    batch_size: int = 1,
+    tuning: Tuning | None = None,
 ) -> Executable:
     """Compile a model for inference and bind its weights.
 
@@ -482,13 +502,33 @@ def jit(
         model: A model; or a graph, whose executable has no weights until `rebind`.
         target: The platform: "cpu", "gpu", "tpu"; None for the one JAX runs on.
         passes: What to run; None for `graphjit.passes.INFERENCE`.
+        autotune: Measure, on this device, every lowering of this model's own ops
+            (about a second for each kind and shape), and use the fastest. The result
+            is `exe.tuning`; set ``model.tuning = exe.tuning`` to keep it with the
+            model and in its file.
+        batch_size: The batch size that `autotune` measures at.
+        tuning: What was measured before; None for `model.tuning`.
 
     Returns:
         An `Executable`: ``exe(x)``, ``exe.step(state, x)``, ``exe.explain()``.
+
+    Raises:
+        CaptureError: `autotune` is asked for another platform than JAX's.
     """
+    graph, known = (
+        (model, None) if isinstance(model, Graph) else (model.graph, model.tuning)
+    )
+    executable = compile_graph(
+        graph,
+        target,
+        passes,
+        autotune=autotune,
+        batch_size=batch_size,
+        tuning=tuning or known,
+    )
     if isinstance(model, Graph):
-        return compile_graph(model, target, passes)
-    return compile_graph(model.graph, target, passes).rebind(model.variables)
+        return executable
+    return executable.rebind(model.variables)
 
 
 def weight_penalties(graph: Graph, arrays: Mapping[str, Any]) -> dict[str, jax.Array]:

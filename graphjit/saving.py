@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from os import PathLike
 from typing import Any, cast
 
@@ -15,7 +14,9 @@ from graphjit.capture.tracer import Captured
 from graphjit.capture.trainable_flags import with_flags
 from graphjit.errors import CaptureError, FormatError
 from graphjit.formats import container
+from graphjit.formats.container import Contents
 from graphjit.formats.limits import DEFAULT_LIMITS, Limits
+from graphjit.formats.tuning_section import SECTION, decode_tuning, encode_tuning
 from graphjit.ir import Graph
 from graphjit.lower import x64_scope
 from graphjit.model import Model
@@ -31,7 +32,7 @@ def save(model: Model, path: str | PathLike[str]) -> None:
         FormatError: The model holds a function or a layer no file can name; nothing is
             written.
     """
-    container.save(path, saved_graph(model), model.arrays())
+    container.save(path, saved_graph(model), model.arrays(), _sections(model))
 
 
 def load(
@@ -49,12 +50,12 @@ def load(
         FormatError: The file is foreign, newer, truncated or corrupted.
     """
     contents = container.load(path, mmap=mmap, limits=limits or DEFAULT_LIMITS)
-    return _model(contents.graph, contents.tensors)
+    return _model(contents)
 
 
 def to_bytes(model: Model) -> bytes:
     """What `save` writes. Equal models give equal bytes."""
-    return container.encode(saved_graph(model), model.arrays())
+    return container.encode(saved_graph(model), model.arrays(), _sections(model))
 
 
 def from_bytes(data: bytes, *, limits: Limits | None = None) -> Model:
@@ -64,7 +65,7 @@ def from_bytes(data: bytes, *, limits: Limits | None = None) -> Model:
         FormatError: The bytes are foreign, newer, truncated or corrupted.
     """
     contents = container.decode(data, limits=limits or DEFAULT_LIMITS)
-    return _model(contents.graph, contents.tensors)
+    return _model(contents)
 
 
 def saved_graph(model: Model) -> Graph:
@@ -91,9 +92,17 @@ def _check_registered(layer: Layer) -> None:
         _check_registered(part)
 
 
-def _model(graph: Graph, tensors: Mapping[str, Any]) -> Model:
+def _sections(model: Model) -> dict[str, Any]:
+    """What a reader may ignore."""
+    return {} if model.tuning is None else {SECTION: encode_tuning(model.tuning)}
+
+
+def _model(contents: Contents) -> Model:
     """A model of a graph: with its layers, where they can be made again."""
+    graph, tensors = contents.graph, contents.tensors
     model = _rebuilt(graph) or _opaque(graph)
+    if SECTION in contents.optional:
+        model.tuning = decode_tuning(contents.optional[SECTION])
     for name, cell in model.cells.items():
         type_ = cell.param.type
         cell.defer(lambda name=name, t=type_: _own(graph, tensors[name], t.dtype))

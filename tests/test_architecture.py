@@ -68,8 +68,10 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("capture", "capture.*"),
     ("activations", "ops.*"),
     ("layers",),
+    ("tuning", "stopwatch"),
     ("passes", "passes.*"),
     ("lower", "data"),
+    ("autotune",),
     ("executable",),
     (
         "training",
@@ -107,6 +109,7 @@ PLAIN = (
     "narrow",
     "layout",
     "ir",
+    "tuning",
     "bodies",
     "printer",
     "verify",
