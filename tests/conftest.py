@@ -52,6 +52,19 @@ def _settings_restored() -> Iterator[None]:
 
 # --- compiled programs ----------------------------------------------------------------
 
+#: Folders whose tests compile thousands of small programs and run each once: there
+#: LLVM's optimizations are left out, which takes a third off their time. Everything
+#: else runs what users run, and so does all of it in the profile ``deep``.
+_RUN_ONCE = ("capture", "conformance", "keras1", "ops", "passes")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Choose how the test's programs are compiled."""
+    folder = item.path.relative_to(ROOT).parts[1:2]
+    quick = bool(set(folder) & set(_RUN_ONCE)) and profiles.profile() != "deep"
+    jax.config.update("jax_disable_most_optimizations", quick)
+
+
 #: Linux gives a process 65,530 mappings; a compiled program takes about four, and
 #: XLA aborts the process when there are none left.
 MOST_MAPPINGS = 30_000
