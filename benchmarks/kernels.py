@@ -29,7 +29,16 @@ from graphjit.stopwatch import medians_ms
 __all__ = ["Row", "measured"]
 
 #: Modules of `benchmarks.grids`, each with a list `SPOTS`.
-FAMILIES = ("depthwise",)
+FAMILIES = (
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "depthwise",
+    "grouped",
+    "pool",
+    "recurrent",
+    "transposed",
+)
 
 #: Most seconds that one spot may take, compiling left out.
 BUDGET_S = 6.0

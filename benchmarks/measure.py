@@ -124,7 +124,10 @@ def environment() -> dict[str, Any]:
     }
 
 
-_PACKAGES = ("graphjit", "jax", "jaxlib", "numpy", "keras")
+_PACKAGES = (
+    *("graphjit", "jax", "jaxlib", "numpy", "optax", "keras"),
+    *("tensorflow", "tensorflow-cpu", "torch", "onnxruntime", "openvino", "tf2onnx"),
+)
 
 
 def _version(package: str) -> str | None:

@@ -15,18 +15,22 @@ __all__ = ["Data", "Spot", "floats"]
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """One operand: random numbers of a shape, or whole numbers below `ids`."""
+    """One operand: random numbers of a shape, or whole numbers below `ids`.
+
+    Floats are about as large as `size`.
+    """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     ids: int = 0
+    size: float = 1.0
 
     def array(self, rng: np.random.Generator) -> Any:
         if self.ids:
             return rng.integers(0, self.ids, self.shape).astype("int32")
         if self.dtype == "bool":
             return rng.random(self.shape) < 0.8
-        return rng.normal(size=self.shape).astype(self.dtype)
+        return (rng.normal(size=self.shape) * self.size).astype(self.dtype)
 
     @property
     def type(self) -> TensorType:
@@ -42,5 +46,5 @@ class Spot:
     data: tuple[Data | None, ...]
 
 
-def floats(*shape: int) -> Data:
-    return Data(shape)
+def floats(*shape: int, size: float = 1.0) -> Data:
+    return Data(shape, size=size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ import numpy as np
 
 from graphjit.errors import ShapeError
 from graphjit.layout import Layout
-from graphjit.ops.base import Array, Op, Permuted, register_op, with_fields
+from graphjit.ops.base import Array, Kernel, Op, Permuted, register_op, with_fields
+from graphjit.ops.pool_kernels import FIRST_MAXIMUM, SHIFTED_MEAN
 from graphjit.ops.windows import Padding, explicit_pads, output_length
 from graphjit.types import Dim, TensorType
 
@@ -92,6 +94,8 @@ class PoolOp(Op):
 class MaxPool(PoolOp):
     """The largest element of every window; pads never win."""
 
+    kernels: ClassVar[tuple[Kernel, ...]] = (FIRST_MAXIMUM,)
+
     size: tuple[int, ...]
     strides: tuple[int, ...]
     padding: Padding = "valid"
@@ -105,6 +109,8 @@ class MaxPool(PoolOp):
 @register_op("average_pool")
 class AveragePool(PoolOp):
     """The mean of every window, over the elements that are not pads."""
+
+    kernels: ClassVar[tuple[Kernel, ...]] = (SHIFTED_MEAN,)
 
     size: tuple[int, ...]
     strides: tuple[int, ...]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from graphjit.capture.arguments import arg, ints, optional, padding_name
+from graphjit.capture.arguments import arg, ints, optional
 from graphjit.capture.emitter import Emitter
 from graphjit.capture.layer import LAYERS, Layer
 from graphjit.ir import Value
+from graphjit.ops.conv.arguments import padding
 from graphjit.ops.image import channels_last, data_format
 from graphjit.ops.pool import AveragePool, MaxPool
+from graphjit.ops.windows import Padding
 
 __all__ = [
     "AveragePooling1D",
@@ -28,7 +30,7 @@ class _Pooling(Layer):
 
     pool_size: tuple[int, ...]
     strides: tuple[int, ...] | None
-    padding: str
+    padding: Padding
     data_format: str
 
     def check(self) -> None:
@@ -54,7 +56,7 @@ class _Pooling1D(_Pooling):
 
     pool_size: tuple[int, ...] = arg(default=2, converter=ints(1))
     strides: tuple[int, ...] | None = arg(default=None, converter=optional(ints(1)))
-    padding: str = arg(default="valid", converter=padding_name)
+    padding: Padding = arg(default="valid", converter=padding(1))
     data_format: str = arg(default="channels_last", converter=data_format)
 
 
@@ -63,7 +65,7 @@ class _Pooling2D(_Pooling):
 
     pool_size: tuple[int, ...] = arg(default=(2, 2), converter=ints(2))
     strides: tuple[int, ...] | None = arg(default=None, converter=optional(ints(2)))
-    padding: str = arg(default="valid", converter=padding_name)
+    padding: Padding = arg(default="valid", converter=padding(2))
     data_format: str = arg(default=None, converter=data_format)
 
 
@@ -72,7 +74,7 @@ class _Pooling3D(_Pooling):
 
     pool_size: tuple[int, ...] = arg(default=(2, 2, 2), converter=ints(3))
     strides: tuple[int, ...] | None = arg(default=None, converter=optional(ints(3)))
-    padding: str = arg(default="valid", converter=padding_name)
+    padding: Padding = arg(default="valid", converter=padding(3))
     data_format: str = arg(default=None, converter=data_format)
 
 
@@ -87,7 +89,7 @@ class MaxPooling1D(_Pooling1D):
     Args:
         pool_size: An int.
         strides: An int; None for pool_size.
-        padding: "valid" or "same".
+        padding: "valid", "same", or the pads before and after, a pair per axis.
         data_format: "channels_last" or "channels_first"; None for the configured one.
     """
 
@@ -105,7 +107,7 @@ class MaxPooling2D(_Pooling2D):
     Args:
         pool_size: An int, or (rows, columns).
         strides: An int or a pair; None for pool_size.
-        padding: "valid" or "same".
+        padding: "valid", "same", or the pads before and after, a pair per axis.
         data_format: "channels_last", "channels_first", None for the configured one.
     """
 
@@ -123,7 +125,7 @@ class MaxPooling3D(_Pooling3D):
     Args:
         pool_size: An int, or one for each of the three axes.
         strides: An int or three; None for pool_size.
-        padding: "valid" or "same".
+        padding: "valid", "same", or the pads before and after, a pair per axis.
         data_format: "channels_last", "channels_first", None for the configured one.
     """
 
@@ -141,7 +143,7 @@ class AveragePooling1D(_Pooling1D):
     Args:
         pool_size: An int.
         strides: An int; None for pool_size.
-        padding: "valid" or "same".
+        padding: "valid", "same", or the pads before and after, a pair per axis.
         data_format: "channels_last" or "channels_first"; None for the configured one.
     """
 
@@ -160,7 +162,7 @@ class AveragePooling2D(_Pooling2D):
     Args:
         pool_size: An int, or (rows, columns).
         strides: An int or a pair; None for pool_size.
-        padding: "valid" or "same".
+        padding: "valid", "same", or the pads before and after, a pair per axis.
         data_format: "channels_last", "channels_first", None for the configured one.
     """
 
@@ -179,7 +181,7 @@ class AveragePooling3D(_Pooling3D):
     Args:
         pool_size: An int, or one for each of the three axes.
         strides: An int or three; None for pool_size.
-        padding: "valid" or "same".
+        padding: "valid", "same", or the pads before and after, a pair per axis.
         data_format: "channels_last", "channels_first", None for the configured one.
     """
 

@@ -27,7 +27,16 @@ from graphjit.ops.conv.conv_op import ConvOp
 from graphjit.types import TensorType, is_floating
 from graphjit.verify import verify
 from tests.conformance.case import Arg, function_of
-from tests.conformance.kernel_problems import depthwise
+from tests.conformance.kernel_problems import (
+    conv1d,
+    conv2d,
+    conv3d,
+    depthwise,
+    grouped,
+    pool,
+    recurrent,
+    transposed,
+)
 from tests.conformance.kernel_problems.problem import Problem, Problems
 from tests.conformance.test_complete import load_every_op
 from tests.profiles import examples, quick_compile
@@ -35,7 +44,14 @@ from tests.profiles import examples, quick_compile
 load_every_op()
 
 PROBLEMS: Problems = {
+    **transposed.PROBLEMS,
+    **grouped.PROBLEMS,
+    **conv3d.PROBLEMS,
+    **conv1d.PROBLEMS,
+    **conv2d.PROBLEMS,
     **depthwise.PROBLEMS,
+    **pool.PROBLEMS,
+    **recurrent.PROBLEMS,
 }
 
 KERNELS = [
@@ -182,4 +198,4 @@ def test_depthwise_wants_one_channel_per_group() -> None:
     assert can(ConvOp((2, 2), groups=6), 3, 3, 1, 12)
     assert not can(ConvOp((1, 1)), 3, 3, 6, 6)
     assert not can(ConvOp((1, 1), groups=3), 3, 3, 2, 6)
-    assert not can(ConvOp((1, 1), groups=6), 12, 11, 1, 6)
+    assert can(ConvOp((1, 1), groups=6), 12, 11, 1, 6)

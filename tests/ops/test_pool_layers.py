@@ -79,7 +79,8 @@ def test_strides_are_written_out_as_keras_2_does(rank: int) -> None:
         ),
         (
             lambda: L.MaxPooling1D(padding="causal"),
-            "MaxPooling1D: padding: expected one of 'valid', 'same', received 'causal'",
+            "MaxPooling1D: padding: expected one of 'valid', 'same', or a pair of ints "
+            ">= 0 per spatial axis, received 'causal'",
         ),
         (
             lambda: L.GlobalMaxPooling3D(data_format="last"),

@@ -17,15 +17,22 @@ from graphjit.ops.base import (
     ScalesOutput,
     register_op,
 )
-from graphjit.ops.conv.cpu_kernels import DEPTHWISE_SHIFTED
+from graphjit.ops.conv.canonical_backward import CANONICAL_BACKWARD
+from graphjit.ops.conv.depth_kernel import DEPTH_IN_CHANNELS
+from graphjit.ops.conv.depthwise_kernel import DEPTHWISE_REGIONS, DEPTHWISE_SHIFTED
+from graphjit.ops.conv.few_channels_kernel import FILLED_CHANNELS, SHIFTED_SUM
+from graphjit.ops.conv.grouped_kernel import GROUPS_MERGED
 from graphjit.ops.conv.operands import (
     FORMAT_HINT,
     SPATIAL,
     check_operands,
     check_ranks,
 )
+from graphjit.ops.conv.pointwise_kernel import POINTWISE_DOT
+from graphjit.ops.conv.time_kernel import TIME_AS_ROWS, TIME_COLUMNS
 from graphjit.ops.dense import DenseOp, affine_bias
 from graphjit.ops.elementwise import Add, Multiply
+from graphjit.ops.joining import JoinsOutputs, Joint
 from graphjit.ops.reduce import ReduceSum
 from graphjit.ops.shape import Reshape, Transpose
 from graphjit.ops.windows import Padding, explicit_pads, output_length, span
@@ -37,7 +44,7 @@ _IMAGE_CHANNELS = (1, 3, 4)
 
 
 @register_op("conv", roles=("x", "kernel", "bias"))
-class ConvOp(Op, ScalesOutput):
+class ConvOp(Op, ScalesOutput, JoinsOutputs):
     """Cross-correlation of a channels-last image with a kernel.
 
     Shapes:
@@ -46,7 +53,18 @@ class ConvOp(Op, ScalesOutput):
         with d = dilation * (kh - 1) + 1. Likewise for 1 and 3 spatial axes.
     """
 
-    kernels: ClassVar[tuple[Kernel, ...]] = (DEPTHWISE_SHIFTED,)
+    kernels: ClassVar[tuple[Kernel, ...]] = (
+        DEPTHWISE_SHIFTED,
+        DEPTHWISE_REGIONS,
+        POINTWISE_DOT,
+        SHIFTED_SUM,
+        FILLED_CHANNELS,
+        CANONICAL_BACKWARD,
+        GROUPS_MERGED,
+        DEPTH_IN_CHANNELS,
+        TIME_COLUMNS,
+        TIME_AS_ROWS,
+    )
 
     strides: tuple[int, ...]
     padding: Padding = "valid"
@@ -156,6 +174,11 @@ class ConvOp(Op, ScalesOutput):
             (a + c, b + d) for (a, b), (c, d) in zip(pads[1:-1], own, strict=True)
         )
         return ConvOp(self.strides, both, self.dilation, self.groups)
+
+    def joint(self, types: Sequence[TensorType | None]) -> Joint | None:
+        if self.groups != 1:
+            return None  # joined, the groups would read other channels
+        return Joint((self.rank + 1, 0), self.rank + 1)
 
     def scale_output(
         self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any

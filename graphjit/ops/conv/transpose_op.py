@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
-from graphjit.ops.base import Array, Emit, Op, Refusal, ScalesOutput, register_op
+from graphjit.ops.base import (
+    Array,
+    Emit,
+    Kernel,
+    Op,
+    Refusal,
+    ScalesOutput,
+    register_op,
+)
 from graphjit.ops.conv.operands import SPATIAL, check_operands, check_ranks
+from graphjit.ops.conv.transposed_kernel import TRANSPOSED_PHASES
 from graphjit.ops.dense import DenseOp, affine_bias
 from graphjit.ops.elementwise import Add, Multiply
 from graphjit.ops.reduce import ReduceSum
@@ -34,6 +43,8 @@ class ConvTransposeOp(Op, ScalesOutput):
         (before, after) of `crops`: what is cut off, or below 0 rows that get the bias
         alone. Likewise for 1 and 3 spatial axes.
     """
+
+    kernels: ClassVar[tuple[Kernel, ...]] = (TRANSPOSED_PHASES,)
 
     strides: tuple[int, ...]
     crops: tuple[tuple[int, int], ...]

@@ -18,6 +18,7 @@ from graphjit.ops.base import (
     register_op,
     with_fields,
 )
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.ops.recurrent.kinds import (
     GRUKind,
     Kind,
@@ -117,7 +118,7 @@ class LSTMCellOp(LSTMKind, _OneStep):
 
 
 @register_op("lstm_gates", roles=("z", "c"))
-class LSTMGates(Op, MixesRows):
+class LSTMGates(Op, MixesRows, KeepsPrecision):
     """What an LSTM does once its products are made; they may be convolutions.
 
     Shapes:

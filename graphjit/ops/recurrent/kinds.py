@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from graphjit.errors import ShapeError
 from graphjit.ops.base import Array, MixesRows, Op, result_types
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.ops.recurrent import steps
 from graphjit.ops.recurrent.steps import Step
 from graphjit.types import TensorType, known_size, unify_dim
@@ -16,7 +17,7 @@ __all__ = ["GRUKind", "Kind", "LSTMKind", "SimpleRNNKind"]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Op, MixesRows):
+class Kind(Op, MixesRows, KeepsPrecision):
     """Base of the recurrent ops.
 
     Attributes:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
-from graphjit.ops.base import Array, Becomes, Result, register_op, with_fields
+from graphjit.ops.base import (
+    Array,
+    Becomes,
+    Kernel,
+    Result,
+    register_op,
+    with_fields,
+)
 from graphjit.ops.recurrent.kinds import GRUKind, Kind, LSTMKind, SimpleRNNKind
+from graphjit.ops.recurrent.saved_gates_kernel import (
+    GRU_SAVED_GATES,
+    LSTM_SAVED_GATES,
+    SIMPLE_SAVED_STATES,
+)
 from graphjit.ops.recurrent.steps import Masked, project, run_steps
 from graphjit.types import TensorType, known_size, unify_dim
 
@@ -119,6 +131,8 @@ class _OverTime(Kind):
 class SimpleRNNOp(SimpleRNNKind, _OverTime):
     """The simple recurrent layer over a sequence; operands as `_OverTime` has them."""
 
+    kernels: ClassVar[tuple[Kernel, ...]] = (SIMPLE_SAVED_STATES,)
+
     return_sequences: bool = False
     backwards: bool = False
     unroll: bool = False
@@ -129,6 +143,8 @@ class SimpleRNNOp(SimpleRNNKind, _OverTime):
 class GRUOp(GRUKind, _OverTime):
     """The gated recurrent unit over a sequence; operands as `_OverTime` has them."""
 
+    kernels: ClassVar[tuple[Kernel, ...]] = (GRU_SAVED_GATES,)
+
     return_sequences: bool = False
     backwards: bool = False
     unroll: bool = False
@@ -138,6 +154,8 @@ class GRUOp(GRUKind, _OverTime):
 @register_op("lstm", roles=(*_BEFORE, "h", "c", *_BEHIND))
 class LSTMOp(LSTMKind, _OverTime):
     """Long short-term memory over a sequence; operands as `_OverTime` has them."""
+
+    kernels: ClassVar[tuple[Kernel, ...]] = (LSTM_SAVED_GATES,)
 
     return_sequences: bool = False
     backwards: bool = False
