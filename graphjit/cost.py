@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from graphjit.ir import Graph
 from graphjit.types import BATCH, DTYPE_BYTES, TensorType
 
-__all__ = ["Cost", "cost_of"]
+__all__ = ["Cost", "cost_of", "size_bytes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,13 @@ def cost_of(graph: Graph, batch_size: int = 1) -> Cost:
         flops += node.op.flops(operands, results)
         flops += sum(stage.flops(results[:1], results[:1]) for stage in node.epilogue)
     params = {param.value for param in graph.params}
-    weights = sum(_size(types[value]) for value in params)
-    rest = sum(_size(types[v]) for v in types if v not in params)
+    weights = sum(size_bytes(types[value]) for value in params)
+    rest = sum(size_bytes(types[v]) for v in types if v not in params)
     return Cost(flops, weights, rest)
 
 
-def _size(type_: TensorType) -> int:
+def size_bytes(type_: TensorType) -> int:
+    """The size of one value; dims that are not numbers count as 1."""
     size = DTYPE_BYTES[type_.dtype]
     for dim in type_.shape:
         size *= dim if isinstance(dim, int) else 1

@@ -43,6 +43,7 @@ from graphjit.ops.base import (
 )
 from graphjit.ops.elementwise import Multiply, Negate, Rsqrt, Subtract
 from graphjit.ops.norms import LayerNorm
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.ops.shape import Reshape
 from graphjit.regularizers import Regularizer
 from graphjit.types import TensorType, broadcast_shapes
@@ -98,7 +99,7 @@ def _count(x: Array, valid: Array | None, axes: Sequence[int]) -> Any:
 
 
 @register_op("batch_norm", roles=_ROLES)
-class BatchNorm(Op, MixesRows):
+class BatchNorm(Op, MixesRows, KeepsPrecision):
     """Normalize by the batch's mean and biased variance; return new running ones.
 
     y = (x - mean(x)) / sqrt(var(x) + epsilon) * gamma + beta, statistics over all axes
@@ -214,7 +215,7 @@ class BatchNorm(Op, MixesRows):
 
 
 @register_op("batch_norm_inference", roles=_ROLES[:5])
-class BatchNormInference(Op, ChannelAffine):
+class BatchNormInference(Op, ChannelAffine, KeepsPrecision):
     """Normalize by given statistics: (x - mean) * rsqrt(variance + e) * gamma + beta.
 
     Shapes:

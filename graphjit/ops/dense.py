@@ -20,6 +20,7 @@ from graphjit.layout import Layout
 from graphjit.ops import weights
 from graphjit.ops.base import Array, Emit, Op, Permuted, ScalesOutput, register_op
 from graphjit.ops.elementwise import Add, Multiply
+from graphjit.ops.joining import JoinsOutputs, Joint
 from graphjit.ops.shape import Reshape
 from graphjit.regularizers import Regularizer
 from graphjit.types import TensorType, known_size
@@ -28,7 +29,7 @@ __all__ = ["Dense", "DenseOp", "affine_bias"]
 
 
 @register_op("dense", roles=("x", "kernel", "bias"))
-class DenseOp(Op, ScalesOutput):
+class DenseOp(Op, ScalesOutput, JoinsOutputs):
     """x @ kernel + bias over the last axis of x.
 
     Shapes:
@@ -77,6 +78,10 @@ class DenseOp(Op, ScalesOutput):
             return None
         operands = (layout, kernel, Layout((0,)))[: len(types)]
         return Permuted(self, operands, (Layout(layout.perm),))
+
+    def joint(self, types: Sequence[TensorType | None]) -> Joint | None:
+        x = types[0]
+        return None if x is None else Joint((1, 0), x.rank - 1)
 
     def scale_output(
         self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any

@@ -24,6 +24,7 @@ from graphjit.ops.base import (
     with_fields,
 )
 from graphjit.ops.elementwise import Selu
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import TensorType
 
 __all__ = ["AlphaDropoutOp", "DropoutOp", "GaussianNoiseOp"]
@@ -139,7 +140,7 @@ class AlphaDropoutOp(KeepOp):
 
 
 @register_op("gaussian_noise")
-class GaussianNoiseOp(DrawOp):
+class GaussianNoiseOp(DrawOp, KeepsPrecision):
     """x + noise of mean 0, or `multiplied`: x * (1 + noise)."""
 
     stddev: float

@@ -21,6 +21,7 @@ from graphjit.ops.base import (
     register_op,
 )
 from graphjit.ops.elementwise import Add, Multiply
+from graphjit.ops.joining import JoinsOutputs, Joint
 from graphjit.ops.shape import Reshape
 from graphjit.types import Dim, TensorType, broadcast_shapes, unify_dim
 
@@ -66,7 +67,7 @@ def terms_of(equation: str) -> Terms:
 
 
 @register_op("einsum", roles=("x", "kernel", "bias"))
-class EinsumOp(Op, ScalesOutput):
+class EinsumOp(Op, ScalesOutput, JoinsOutputs):
     """The sum over the letters that the result lacks of x * kernel, plus bias.
 
     Shapes:
@@ -132,6 +133,20 @@ class EinsumOp(Op, ScalesOutput):
         op = EinsumOp(f"{moved},{terms.kernel}->{terms.result}")
         others = [Layout.plain(0 if t is None else t.rank) for t in types[1:]]
         return Permuted(op, (layout, *others), (Layout.plain(len(terms.result)),))
+
+    def joint(self, types: Sequence[TensorType | None]) -> Joint | None:
+        """Along the first axis that the kernel alone brings: the heads of attention."""
+        terms = terms_of(self.equation)
+        made = [a for a in terms.result if a in terms.kernel and a not in terms.x]
+        if not made or any(terms.kernel.count(letter) > 1 for letter in made):
+            return None
+        at = terms.result.index(made[0])
+        bias = types[2] if len(types) > 2 else None
+        behind = len(terms.result) - at
+        if bias is not None and (bias.rank < behind or bias.shape[-behind] == 1):
+            return None  # one number for all of the axis
+        start = 0 if bias is None else bias.rank - behind
+        return Joint((terms.kernel.index(made[0]), start), at)
 
     def scale_output(
         self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any

@@ -22,6 +22,7 @@ from graphjit.ops.base import (
     Permuted,
     register_op,
 )
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import DTYPE_BYTES, TensorType, broadcast_shapes
 
 __all__ = [
@@ -217,7 +218,7 @@ class Mish(UnaryOp):
 
 
 @register_op("rsqrt")
-class Rsqrt(UnaryOp):
+class Rsqrt(UnaryOp, KeepsPrecision):
     """1 / sqrt(x + epsilon)."""
 
     epsilon: float = 0.0
@@ -245,7 +246,7 @@ class Negate(UnaryOp):
 
 
 @register_op("cast")
-class Cast(UnaryOp, KeepsElements):
+class Cast(UnaryOp, KeepsElements, KeepsPrecision):
     """The same values in another element type."""
 
     dtype: str = "float32"

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from graphjit.functions import Function
 from graphjit.narrow import sequence_of
 from graphjit.ops.base import Array, Becomes, MixesRows, Op, Result, register_op
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import TensorType
 
 __all__ = ["LambdaOp", "Plain", "Setting"]
@@ -17,7 +18,7 @@ Setting: TypeAlias = bool | int | float | str | tuple[Plain, ...] | None
 
 
 @register_op("lambda", roles=("x*",))
-class LambdaOp(Op, MixesRows):
+class LambdaOp(Op, MixesRows, KeepsPrecision):
     """fn(x, …settings), of the types recorded when it was captured.
 
     Operands are `inputs` tensors, then their masks where `masks` says that the function

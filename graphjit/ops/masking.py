@@ -13,13 +13,14 @@ from graphjit.errors import ShapeError
 from graphjit.ir import Value
 from graphjit.layout import Layout
 from graphjit.ops.base import Array, Op, Permuted, register_op
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import TensorType, unify_shapes
 
 __all__ = ["MaskSteps", "MaskedMean", "Masking"]
 
 
 @register_op("mask_steps")
-class MaskSteps(Op):
+class MaskSteps(Op, KeepsPrecision):
     """Find the steps that hold nothing but `value`, and set them to zero.
 
     Result 1 is the mask: any(x != value) along `axis`. Source: Keras 2, Masking.
@@ -55,7 +56,7 @@ class MaskSteps(Op):
 
 
 @register_op("masked_mean", roles=("x", "mask"))
-class MaskedMean(Op):
+class MaskedMean(Op, KeepsPrecision):
     """The mean along `axis` over the steps whose mask is true; NaN where none is.
 
     Source: Keras 2.2.3, GlobalAveragePooling1D.

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from graphjit.errors import ShapeError
 from graphjit.layout import Layout
 from graphjit.ops.base import Array, Op, Permuted, register_op
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import Shape, TensorType, unify_shapes
 
 __all__ = ["FORMS", "GroupNorm", "LayerNorm", "UnitNorm"]
@@ -57,7 +58,7 @@ def _affine(
 
 
 @register_op("layer_norm", roles=("x", "gamma", "beta"))
-class LayerNorm(Op):
+class LayerNorm(Op, KeepsPrecision):
     """Normalize over `axes` of each sample (arXiv:1607.06450, arXiv:1910.07467).
 
     y = (x - m) / (sqrt(v + epsilon) + outer_epsilon) * gamma + beta, where by `form`
@@ -122,7 +123,7 @@ class LayerNorm(Op):
 
 
 @register_op("group_norm", roles=("x", "gamma", "beta"))
-class GroupNorm(Op):
+class GroupNorm(Op, KeepsPrecision):
     """Normalize over all positions and a group of channels (arXiv:1803.08494).
 
     y = (x - mean) / sqrt(variance + epsilon) * gamma + beta, the biased variance; a
@@ -180,7 +181,7 @@ class GroupNorm(Op):
 
 
 @register_op("unit_norm")
-class UnitNorm(Op):
+class UnitNorm(Op, KeepsPrecision):
     """Scale to length 1 over `axes`: x / max(sqrt(sum(x²)), epsilon).
 
     Shapes:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from graphjit.errors import ShapeError
 from graphjit.layout import Layout
 from graphjit.ops.base import Array, MixesRows, Op, Permuted, register_op
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.regularizers import L1, L1L2, L2, Regularizer
 from graphjit.types import DTYPE_BYTES, TensorType
 
@@ -17,7 +18,7 @@ __all__ = ["Penalty"]
 
 
 @register_op("penalty", roles=("x", "row_mask"))
-class Penalty(Op, MixesRows):
+class Penalty(Op, MixesRows, KeepsPrecision):
     """The regularizer's penalty on x: a plain sum, not a mean over the batch.
 
     Shapes:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from graphjit.errors import ShapeError
 from graphjit.layout import Layout
 from graphjit.ops.base import Array, MixesRows, Op, Permuted, register_op
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import TensorType
 
 __all__ = ["ReduceMax", "ReduceMean", "ReduceSum", "Softmax"]
@@ -86,7 +87,7 @@ class ReduceSum(ReduceOp):
         return jnp.sum(x, axis=self.axes, keepdims=self.keepdims)
 
 
-class AlongAxis(Op, MixesRows):
+class AlongAxis(Op, MixesRows, KeepsPrecision):
     """An op that normalizes along one axis; the shape stays.
 
     Along axis 0 it mixes rows and cannot leave any out.

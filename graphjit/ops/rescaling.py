@@ -17,6 +17,7 @@ from graphjit.ir import Value
 from graphjit.layout import Layout
 from graphjit.narrow import sequence_of
 from graphjit.ops.base import Array, Op, Permuted, register_op
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import TensorType, is_floating
 
 __all__ = ["Affine", "Numbers", "Rescaling", "flattened", "numbers"]
@@ -26,7 +27,7 @@ Numbers: TypeAlias = "float | tuple[Numbers, ...]"
 
 
 @register_op("affine")
-class Affine(Op):
+class Affine(Op, KeepsPrecision):
     """(x - center) * scale + shift, by numbers that broadcast against x.
 
     Each of the three has the elements of `shape` in order, or one for all of them;

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 from graphjit.errors import ShapeError
 from graphjit.ir import Graph, Node
 from graphjit.ops.base import Array, Op, register_op
+from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import Dim, TensorType, unify_dim, unify_shapes
 
-__all__ = ["Scan"]
+__all__ = ["Scan", "body_flops", "check_fits"]
 
 
 @register_op("scan", roles=("operand*",))
-class Scan(Op):
+class Scan(Op, KeepsPrecision):
     """Run `body` once for every index along `axis` of the sequences.
 
     Operands are `carries` start values, then `sequences` arrays that are cut along
@@ -56,13 +57,13 @@ class Scan(Op):
             inner.append(type_.with_shape(shape))
         inner += given[split:]
         for entry, type_ in zip(self.body.inputs, inner, strict=True):
-            _match(f"body input %{entry.name}", entry.type, type_)
+            check_fits(f"body input %{entry.name}", entry.type, type_)
         table = self.body.types()
         outputs = [table[output.value] for output in self.body.outputs]
         if len(outputs) < self.carries:
             raise ShapeError(f"body has {len(outputs)} outputs, {self.carries} carries")
         for at, start in enumerate(given[: self.carries]):
-            _match(f"carry {at}", start, outputs[at])
+            check_fits(f"carry {at}", start, outputs[at])
         results = list(given[: self.carries])
         for type_ in outputs[self.carries :]:
             dims = type_.shape
@@ -114,7 +115,12 @@ def _node_flops(node: Node, types: dict[Any, TensorType]) -> int:
     return total + sum(op.flops(node.types[:1], node.types[:1]) for op in node.epilogue)
 
 
-def _match(what: str, wanted: TensorType, found: TensorType) -> None:
+def check_fits(what: str, wanted: TensorType, found: TensorType) -> None:
+    """Refuse a type that is not the one a body states.
+
+    Raises:
+        ShapeError: Shape or dtype differ.
+    """
     try:
         unify_shapes(wanted.shape, found.shape)
     except ShapeError as error:

@@ -12,7 +12,7 @@ from graphjit.ops.base import MixesRows
 from graphjit.passes.base import Entry, Pass
 from graphjit.types import BATCH, TensorType
 
-__all__ = ["ROW_MASK", "MaskRows", "can_mask_rows"]
+__all__ = ["ROW_MASK", "MaskRows", "can_mask_rows", "wants_mask"]
 
 #: The name of the added input.
 ROW_MASK = "row_mask"
@@ -66,16 +66,16 @@ def can_mask_rows(graph: Graph) -> str | None:
         elif not _keeps_rows(node, types):
             return node.name
         for _, body in bodies_of(node.op):
-            if any(_wants_mask(inner) for inner in body.nodes):
+            if any(wants_mask(inner) for inner in body.nodes):
                 return node.name
     return None
 
 
-def _wants_mask(node: Node) -> bool:
+def wants_mask(node: Node) -> bool:
     """Whether a node of a body mixes rows so that it needs a mask, or none helps."""
     op = node.op
     if not isinstance(op, MixesRows):
-        return any(_wants_mask(n) for _, body in bodies_of(op) for n in body.nodes)
+        return any(wants_mask(n) for _, body in bodies_of(op) for n in body.nodes)
     return op.row_mask is not None or not op.masks_rows()
 
 

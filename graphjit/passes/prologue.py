@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphjit.ir import Graph, Node, Output, Param, Value
-from graphjit.ops.base import Random
+from graphjit.passes.constants import constants_of
 
 __all__ = ["split_prologue"]
 
@@ -22,16 +22,9 @@ def split_prologue(graph: Graph) -> tuple[Graph, Graph]:
         graph, whose params are those it reads, in order, then the packed ones.
     """
     updated = {update.param for update in graph.updates}
-    constant = {p.value for p in graph.params if p.name not in updated}
-    early: list[Node] = []
-    late: list[Node] = []
-    for node in graph.nodes:
-        reads = [value for value in node.operands if value is not None]
-        if reads and not isinstance(node.op, Random) and constant.issuperset(reads):
-            constant.update(node.values())
-            early.append(node)
-        else:
-            late.append(node)
+    constant = constants_of(graph)
+    early = [node for node in graph.nodes if node.value in constant]
+    late = [node for node in graph.nodes if node.value not in constant]
     if not early:
         return _empty(graph), graph
     types = graph.types()

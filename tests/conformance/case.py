@@ -38,8 +38,8 @@ class Arg:
 
     Attributes:
         shape: All numbers.
-        draw: "normal", "wide" (three times that), "positive", "mask", "ints" or
-            "ids" (from 0 to 4).
+        draw: "normal", "wide" (three times that), "positive", "mask", "ints",
+            "ids" (from 0 to 4) or "few" (0, mostly, 1 and 2: full of ties).
         weight: A param: its dims are numbers in every graph.
         dtype: "" for the float type under test.
         differentiable: Whether gradients to it are compared.
@@ -71,6 +71,7 @@ DRAWS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Array]] = {
     "mask": _mask,
     "ints": lambda rng, shape: rng.integers(-9, 10, shape),
     "ids": lambda rng, shape: rng.integers(0, 5, shape),
+    "few": lambda rng, shape: np.maximum(rng.integers(-2, 3, shape), 0),
 }
 
 

@@ -23,6 +23,7 @@ from graphjit.builder import Builder
 from graphjit.functions import function_of
 from graphjit.ir import Graph
 from graphjit.ops import elementwise as ew
+from graphjit.ops.checkpoint import Checkpoint
 from graphjit.ops.dense import DenseOp
 from graphjit.ops.dropout import DropoutOp
 from graphjit.ops.function_op import FunctionOp
@@ -378,7 +379,43 @@ def scan(axis: int, reverse: bool = False, batch: Any = 2) -> Case:
     return Case(of("float64"), args, batched=axis == 1, of=of)
 
 
+def checkpoint_body(dtype: str) -> Graph:
+    """tanh(x @ kernel) * ids, its square, and where ids are not 0."""
+    builder = Builder("part")
+    x_ = builder.input("x", TensorType((2, 3), dtype))
+    kernel = builder.input("kernel", TensorType((3, 3), dtype))
+    ids = builder.input("ids", TensorType((2, 3), "int32"))
+    y = builder(ew.Tanh(), builder(DenseOp(), x_, kernel), name="bent")
+    y = builder(ew.Multiply(), y, builder(ew.Cast(dtype), ids), name="scaled")
+    builder.output("y", y)
+    builder.output("square", builder(ew.Multiply(), y, y, name="square"))
+    builder.output("mask", builder(ew.Cast("bool"), ids, name="mask"))
+    return builder.build()
+
+
+def checkpoint(dtype: str) -> Checkpoint:
+    return Checkpoint(checkpoint_body(dtype))
+
+
+def checkpointed(_: Any, a: Any, kernel: Any, ids: Any) -> Any:
+    y = np.tanh(a @ kernel) * ids
+    return y, y * y, ids != 0
+
+
 BODIES = [
+    Row(
+        Checkpoint,
+        (
+            Case(
+                checkpoint("float64"),
+                (x(2, 3), w(3, 3), ints(2, 3)),
+                batched=False,
+                of=checkpoint,
+            ),
+        ),
+        checkpointed,
+        smooth_results=(0, 1),
+    ),
     Row(
         FunctionOp,
         (Case(function("float64"), (x(2, 3, 6), x(2, 3, 6)), of=function),),
