@@ -13,9 +13,10 @@ from graphjit.capture.model_config import config_of
 from graphjit.capture.tracer import Captured
 from graphjit.capture.trainable_flags import with_flags
 from graphjit.errors import CaptureError, FormatError
-from graphjit.formats import container
+from graphjit.formats import container, provenance_section
 from graphjit.formats.container import Contents
 from graphjit.formats.limits import DEFAULT_LIMITS, Limits
+from graphjit.formats.provenance_section import decode_provenance, encode_provenance
 from graphjit.formats.tuning_section import SECTION, decode_tuning, encode_tuning
 from graphjit.ir import Graph
 from graphjit.lower import x64_scope
@@ -94,7 +95,12 @@ def _check_registered(layer: Layer) -> None:
 
 def _sections(model: Model) -> dict[str, Any]:
     """What a reader may ignore."""
-    return {} if model.tuning is None else {SECTION: encode_tuning(model.tuning)}
+    found: dict[str, Any] = {}
+    if model.provenance is not None:
+        found[provenance_section.SECTION] = encode_provenance(model.provenance)
+    if model.tuning is not None:
+        found[SECTION] = encode_tuning(model.tuning)
+    return found
 
 
 def _model(contents: Contents) -> Model:
@@ -103,6 +109,9 @@ def _model(contents: Contents) -> Model:
     model = _rebuilt(graph) or _opaque(graph)
     if SECTION in contents.optional:
         model.tuning = decode_tuning(contents.optional[SECTION])
+    if provenance_section.SECTION in contents.optional:
+        section = contents.optional[provenance_section.SECTION]
+        model.provenance = decode_provenance(section)
     for name, cell in model.cells.items():
         type_ = cell.param.type
         cell.defer(lambda name=name, t=type_: _own(graph, tensors[name], t.dtype))

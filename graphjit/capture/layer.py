@@ -55,6 +55,9 @@ class Named:
 class _Record(CallRecord):
     """What a layer gathers apart from its configuration."""
 
+    #: Whether `drop_mask` may come about by itself: a reader of tf.keras's and Keras
+    #: 3's files allows it, and says where it did.
+    may_drop_mask: bool = False
     _cells: dict[str, Cell]
     _first: FirstInput
     _given_weights: Sequence[Any] | None
@@ -74,6 +77,8 @@ class Layer(Declarative, _Record):
             batch. `batch_input_shape` has the batch, `batch_size` gives it apart;
             `input_dim` and `input_length` spell out shapes of one and two dims.
         weights: Arrays the weights start as, in the order of `get_weights`.
+        drop_mask: Whether a mask on the input ends here where the layer cannot carry
+            one, as in tf.keras and Keras 3; otherwise that is an error.
     """
 
     _registered_name: ClassVar[str | None] = None
@@ -92,6 +97,7 @@ class Layer(Declarative, _Record):
     name: str | None = arg(default=None, converter=optional(text), kw_only=True)
     trainable: bool = arg(default=True, converter=boolean, kw_only=True)
     dtype: str | None = arg(default=None, converter=optional(dtype_name), kw_only=True)
+    drop_mask: bool = arg(default=False, converter=boolean, kw_only=True, ours=True)
 
     def __post_init__(self) -> None:
         if self.dtype is None:
@@ -147,6 +153,10 @@ class Layer(Declarative, _Record):
         """
         del emitter, inputs
         if all(mask is None for mask in masks):
+            return [None] * len(outputs)
+        if not self.carries_mask and self.may_drop_mask:
+            object.__setattr__(self, "drop_mask", True)
+        if not self.carries_mask and self.drop_mask:
             return [None] * len(outputs)
         if not self.carries_mask:
             title = layer_name(self)

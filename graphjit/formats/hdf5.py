@@ -8,6 +8,7 @@ links only, one step at a time, and looked at before it is read.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 from collections.abc import Generator, Iterator
@@ -26,6 +27,7 @@ __all__ = [
     "child",
     "has_child",
     "opened",
+    "opened_bytes",
     "read_array",
     "text_attribute",
     "text_list",
@@ -34,6 +36,8 @@ __all__ = [
 #: Filters that HDF5 and h5py bring along; others are plugins, loaded by number.
 _FILTERS: Final = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 _COMPRESSING: Final = (1, 32000)
+#: How every HDF5 file begins that has no block of the user's before it.
+_SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 #: HDF5's number for a link that is a name of something in the same file.
 _HARD_LINK: Final = 0
 #: Below this many bytes neither a chunk nor a ratio does harm.
@@ -58,9 +62,31 @@ def opened(path: str | os.PathLike[str]) -> Generator[Any]:
         head = file.read(64)
     if not h5py.is_hdf5(name):
         raise FormatError(f"{name}: not an HDF5 file: it begins with {shown(head[:8])}")
+    with _errors_of(name), h5py.File(name, "r") as root:
+        yield root
+
+
+@contextlib.contextmanager
+def opened_bytes(data: bytes, name: str) -> Generator[Any]:
+    """The root group of a file in memory, which messages call `name`.
+
+    Raises:
+        FormatError: It is no HDF5 file, or a damaged one.
+        ImportError: h5py is not installed.
+    """
+    h5py = extras.h5py()
+    if not data.startswith(_SIGNATURE):
+        message = f"not an HDF5 file: it begins with {shown(data[:8])}"
+        raise FormatError(f"{name}: {message}")
+    with _errors_of(name), h5py.File(io.BytesIO(data), "r") as root:
+        yield root
+
+
+@contextlib.contextmanager
+def _errors_of(name: str) -> Generator[None]:
+    """Errors with the file's name before them; h5py's as ours."""
     try:
-        with h5py.File(name, "r") as root:
-            yield root
+        yield
     except FormatError as error:
         message = f"{name}: {error.message}"
         raise FormatError(message, details=error.details, hint=error.hint) from None

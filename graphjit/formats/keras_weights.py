@@ -21,11 +21,20 @@ from graphjit.formats.atomic import replacing
 from graphjit.formats.keras_form import BACKEND, KERAS_VERSION
 from graphjit.formats.limits import Limits
 
-__all__ = ["LayerWeights", "StoredLayer", "StoredWeight", "read", "save"]
+__all__ = [
+    "WHOLE_MODEL",
+    "LayerWeights",
+    "Stored",
+    "StoredLayer",
+    "StoredWeight",
+    "read",
+    "save",
+]
 
 #: What HDF5 holds in one attribute: 64 kB less what goes with it, as Keras has it.
 _ATTRIBUTE_BYTES: Final = 64512
-_WHOLE_MODEL: Final = "model_weights"
+#: Where a file of a whole model has its weights.
+WHOLE_MODEL: Final = "model_weights"
 #: Weights that belong to no layer; here every weight belongs to one.
 _TOP_LEVEL: Final = "top_level_model_weights"
 #: What stands at the root of Keras 3's other layout.
@@ -153,6 +162,18 @@ class Stored:
     keras_version: str | None
     backend: str | None
 
+    @property
+    def generation(self) -> int:
+        """The Keras the arrays are laid out for, 1, 2 or 3.
+
+        Before Keras said its version, or where somebody took that away, the names of
+        the arrays tell: Keras 1 has no slashes in them.
+        """
+        if self.keras_version is not None and self.keras_version[:1].isdigit():
+            return min(int(self.keras_version.split(".")[0]), 3)
+        names = [weight.name for layer in self.layers for weight in layer.weights]
+        return 2 if any("/" in name for name in names) else 1
+
 
 def read(root: Any, limits: Limits) -> Stored:
     """The weights in an open file; arrays are read one by one, later.
@@ -198,8 +219,8 @@ def _weights_group(root: Any, limits: Limits) -> Any:
 
 def _candidates(root: Any) -> Iterator[Any]:
     yield root
-    if hdf5.has_child(root, _WHOLE_MODEL):
-        yield hdf5.child(root, _WHOLE_MODEL)
+    if hdf5.has_child(root, WHOLE_MODEL):
+        yield hdf5.child(root, WHOLE_MODEL)
 
 
 def _stored_weights(group: Any, limits: Limits) -> tuple[StoredWeight, ...]:
