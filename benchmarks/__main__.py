@@ -12,7 +12,15 @@ from pathlib import Path
 from benchmarks.measure import Report, environment
 
 #: A module of this package each, with ``run(quick) -> Report``.
-NAMES = ("import_time", "startup", "executable_overhead", "mobilenet_v2")
+NAMES = (
+    "import_time",
+    "startup",
+    "executable_overhead",
+    "batch_stream",
+    "training_loop",
+    "mobilenet_v2",
+    "suite",
+)
 
 
 def run(name: str, quick: bool) -> Report:

@@ -20,6 +20,7 @@ from typing import Any
 
 from graphjit.config_file import config_path, read_config
 from graphjit.errors import CaptureError
+from graphjit.runtime import keep_host_memory, set_compilation_cache
 from graphjit.settings import DIM_ORDERINGS, Settings, settings_from
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "floatx",
     "image_data_format",
     "image_dim_ordering",
+    "keep_host_memory",
+    "set_compilation_cache",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,7 +18,6 @@ from graphjit.types import BATCH, TensorType
 
 __all__ = [
     "as_array",
-    "batched_call",
     "bind_inputs",
     "check_shape",
     "free_batch",
@@ -190,35 +188,3 @@ def rows_per_call(inputs: Sequence[Input], batch_size: int | None, rows: int) ->
     if size < 1:
         expected(DataError, "batch_size", "an int >= 1", size)
     return size
-
-
-def batched_call(
-    call: Any,
-    inputs: Sequence[Input],
-    x: Any,
-    batch_size: int | None = None,
-    ids: Mapping[str, tuple[int, int]] = _NO_IDS,
-) -> Any:
-    """`call` on slices of `x`, the results joined, as NumPy arrays.
-
-    Args:
-        call: From a list of arrays to an array or a list of arrays.
-        inputs: The graph's inputs, for checking.
-        x: All the data.
-        batch_size: Rows per call; the last call may have fewer. None: the model's
-            fixed batch, or 32.
-        ids: As for `bind_inputs`.
-    """
-    arrays = bind_inputs([replace(e, type=free_batch(e.type)) for e in inputs], x, ids)
-    rows = arrays[0].shape[0]
-    size = rows_per_call(inputs, batch_size, rows)
-    parts: list[list[Any]] = []
-    for start in range(0, max(rows, 1), size):
-        batch = [array[start : start + size] for array in arrays]
-        results = call(batch if len(batch) > 1 else batch[0])
-        parts.append(sequence_of(results) or [results])
-    joined = [
-        np.concatenate([np.asarray(part) for part in column])
-        for column in zip(*parts, strict=True)
-    ]
-    return joined[0] if len(joined) == 1 else joined

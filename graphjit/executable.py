@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as replaced
-from typing import Any
+from typing import Any, Final
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from graphjit.autotune import autotune as measure_kernels
+from graphjit.buckets import (
+    Call,
+    batch_sizes,
+    calls_of,
+    filled,
+    gathered,
+    on_device,
+    tied_rows,
+)
 from graphjit.cost import Cost, cost_of
-from graphjit.data import bind_inputs
+from graphjit.data import bind_inputs, free_batch, rows_per_call
 from graphjit.errors import CaptureError, DataError, expected
 from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph, Param
@@ -31,18 +40,22 @@ from graphjit.passes.base import Pass, PassLog
 from graphjit.passes.pipeline import INFERENCE, current_platform, run
 from graphjit.passes.prologue import split_prologue
 from graphjit.passes.select_kernels import SelectKernels
+from graphjit.ready_inputs import ready_inputs
 from graphjit.tuning import Tuning
-from graphjit.types import BATCH
 from graphjit.variables import device_copy, flatten, leaf, nest
+from graphjit.warming import known_shape, row_shapes, warm_inputs
 
 __all__ = ["Executable", "compile_graph"]
+
+_NUMPY: Final[Any] = np.ndarray
 
 
 class Executable:
     """One jitted function over a flat tuple of packed weights; no Python per node.
 
     Made by `graphjit.jit`. The prologue (folded, reshaped, packed weights) runs once
-    per set of weights, at `rebind`.
+    per set of weights, at `rebind`. Batches of every size run through few programs
+    where no row of the results depends on another (see `graphjit.buckets`).
 
     Attributes:
         graph: The main graph, without its prologue.
@@ -51,6 +64,7 @@ class Executable:
         target: The platform it was compiled for.
         ids: Which inputs hold ids, and in which range.
         tuning: The measured kernels it uses; None where the rules alone chose.
+        sizes: The batch sizes it compiles for; None: every size it is given.
     """
 
     def __init__(
@@ -60,6 +74,7 @@ class Executable:
         log: PassLog,
         target: str,
         tuning: Tuning | None = None,
+        buckets: bool | Sequence[int] = True,
     ) -> None:
         self.prologue, self.graph = split_prologue(optimized)
         self.log = log
@@ -69,6 +84,8 @@ class Executable:
         updated = {update.param for update in self.graph.updates}
         packed = {output.name for output in self.prologue.outputs}
         self._state = [p for p in self.graph.params if p.name in updated]
+        order = [update.param for update in self.graph.updates]
+        self._updates = [order.index(p.name) for p in self._state]
         self._direct = [p for p in self.graph.params if p.name not in updated | packed]
         self._weights: tuple[jax.Array, ...] | None = None
         self._needs_key = uses_rng(self.graph)
@@ -77,6 +94,11 @@ class Executable:
         self._main: Callable[..., tuple[jax.Array, ...]] = jax.jit(
             _positional(self.graph, updated, packed)
         )
+        self.sizes = batch_sizes(self.graph, buckets)
+        self._ready = ready_inputs(self.graph.inputs, self.ids)
+        self._free_inputs = [
+            replaced(entry, type=free_batch(entry.type)) for entry in self.graph.inputs
+        ]
         self._call = self._fast_call()
 
     # --- weights --------------------------------------------------------------------
@@ -118,31 +140,27 @@ class Executable:
 
     def _fast_call(self) -> Callable[[Any], Any]:
         """`__call__` with as little Python as can be when data fits at once."""
-        graph = self.graph
-        if len(graph.inputs) != 1 or graph.updates or self._needs_key or self.ids:
+        ready, numpy = self._ready, _NUMPY
+        if ready is None or self.graph.updates or self._needs_key:
             return self._checked_call
-        type_ = graph.inputs[0].type
-        tail = type_.shape[1:]
-        free = type_.shape[:1] == (BATCH,) and all(isinstance(dim, int) for dim in tail)
-        if not free or is_wide(graph):
-            return self._checked_call
-        dtype = np.dtype(type_.dtype) if type_.dtype != "bfloat16" else jnp.bfloat16
-        numpy: Any = np.ndarray
-        main, checked, count = self._main, self._checked_call, len(graph.outputs)
-        rank = type_.rank
+        main, checked, count = self._main, self._checked_call, len(self.graph.outputs)
+        own = None if self.sizes is None else self.sizes.own
+        wide = is_wide(self.graph)
 
         def call(x: Any) -> Any:
-            weights = self._weights
-            writable = isinstance(x, numpy)  # NumPy first: asking JAX takes longer
-            if not (writable or isinstance(x, jax.Array)):
+            weights, arrays = self._weights, ready(x)
+            if arrays is None or weights is None:
                 return checked(x)
-            if weights is None or x.dtype != dtype:
-                return checked(x)
-            shape = x.shape
-            if len(shape) != rank or shape[1:] != tail:
-                return checked(x)
-            given = x.copy() if writable else x  # as `_unshared` does
-            results = main(weights, (), (given,), None)
+            if own is not None and arrays[0].shape[0] not in own:
+                with x64_scope(self.graph):
+                    return one_or_list(self._outputs(arrays))
+            # As `_unshared` does.
+            copies = tuple([a.copy() if isinstance(a, numpy) else a for a in arrays])
+            if wide:
+                with jax.enable_x64(True):
+                    results = main(weights, (), copies, None)
+            else:
+                results = main(weights, (), copies, None)
             return results[0] if count == 1 else list(results[:count])
 
         return call
@@ -154,7 +172,71 @@ class Executable:
                 f"graph {self.graph.name!r} has state that changes ({names})",
                 hint="use exe.step(state, x), which returns the new state",
             )
-        return one_or_list(self._run({}, x, None).outputs)
+        if self.sizes is None:
+            return one_or_list(self._run({}, x, None).outputs)
+        self._bound()
+        with x64_scope(self.graph):
+            arrays = bind_inputs(self.graph.inputs, x, self.ids)
+            return one_or_list(self._outputs(arrays))
+
+    def _outputs(self, arrays: Sequence[Any]) -> list[jax.Array]:
+        """The outputs, for a batch of any size."""
+        rows, count = arrays[0].shape[0], len(self.graph.outputs)
+        traced = any(isinstance(array, Tracer) for array in arrays)
+        calls = calls_of(None if traced else self.sizes, rows, max(rows, 1))
+        if calls == [Call(0, rows, rows)]:
+            inputs = tuple(map(_unshared, arrays))
+            return list(self._main(self._weights, (), inputs, None)[:count])
+        on_host = [np.asarray(array) for array in arrays]
+        # Views need no copies here: all is read before this returns.
+        results = [
+            self._main(self._weights, (), _rows_of(on_host, call), None)[:count]
+            for call in calls
+        ]
+        hosts = gathered(results, [call.rows for call in calls])
+        return [on_device(h, r) for h, r in zip(hosts, results[0], strict=True)]
+
+    def in_batches(
+        self, x: Any, batch_size: int | None = None, held: Sequence[Any] = ()
+    ) -> tuple[list[np.ndarray[Any, Any]], Sequence[Any]]:
+        """The outputs for all of `x` as NumPy arrays, and the state after.
+
+        Args:
+            x: As for `__call__`, with any number of rows.
+            batch_size: Rows per call; None for 32, or the model's fixed batch.
+            held: The state that calls update, in the order of `state_names`.
+
+        Raises:
+            DataError: The data does not fit.
+        """
+        self._no_key()
+        weights, main, held = self._bound(), self._main, tuple(held)
+        outputs = len(self.graph.outputs)
+        with x64_scope(self.graph):
+            arrays = bind_inputs(self._free_inputs, x, self.ids)
+            if self.target == "cpu":  # the same memory, and slices cost no dispatch
+                arrays = [np.asarray(array) for array in arrays]
+            rows = arrays[0].shape[0]
+            size = rows_per_call(self.graph.inputs, batch_size, rows)
+            calls = calls_of(self.sizes, rows, size)
+            parts: list[Sequence[Any]] = []
+            for call in calls:
+                # No copies: the caller waits until all is read.
+                results = main(weights, held, _rows_of(arrays, call), None)
+                parts.append(results[:outputs])
+                held = self.state_after(results[outputs:])
+            joined = gathered(parts, [call.rows for call in calls])
+            # One part alone is the result itself, which nobody may write to.
+            return [h if h.flags.writeable else h.copy() for h in joined], held
+
+    @property
+    def state_names(self) -> list[str]:
+        """The params that calls update, in order."""
+        return [param.name for param in self._state]
+
+    def state_after(self, updates: Sequence[Any]) -> tuple[Any, ...]:
+        """The new state in the order of `state_names`, from updates in the graph's."""
+        return tuple([updates[at] for at in self._updates])
 
     def step(self, state: Mapping[str, Any], x: Any, rng: Any = None) -> Step:
         """One pure application: outputs and new state, nothing kept.
@@ -178,20 +260,69 @@ class Executable:
         )
 
     def _run(self, state: Mapping[str, Any], x: Any, rng: Any) -> Flat:
+        self._bound()
+        with x64_scope(self.graph):
+            inputs = tuple(map(_unshared, bind_inputs(self.graph.inputs, x, self.ids)))
+            held = tuple(_unshared(leaf(state, p.name, "state")) for p in self._state)
+            if rng is None:
+                self._no_key()
+            key = rng_key(rng) if self._needs_key else None
+            return self.run(held, inputs, key)
+
+    def run(self, held: Sequence[Any], inputs: Sequence[Any], key: Any = None) -> Flat:
+        """Everything the graph gives, for arrays that fit and that nobody changes.
+
+        Args:
+            held: The state that is updated, in the order of `state_names`.
+            inputs: Arrays in input order.
+            key: A JAX key, where the graph draws random numbers.
+        """
+        results = self._main(self._bound(), tuple(held), tuple(inputs), key)
+        return _unpacked(self.graph, results)
+
+    def _bound(self) -> tuple[jax.Array, ...]:
         if self._weights is None:
             raise DataError(
                 f"no weights are bound to graph {self.graph.name!r}",
                 hint="call exe.rebind(variables) first",
             )
+        return self._weights
+
+    def _no_key(self) -> None:
+        if self._needs_key:
+            raise DataError("the graph draws random numbers: rng is needed")
+
+    def warm(
+        self, batch_sizes: int | Iterable[int] = 1, shapes: Any = None
+    ) -> Executable:
+        """Compile for these batch sizes now, so that no call has to wait for it.
+
+        Every size given has a program of its own from then on.
+
+        Args:
+            batch_sizes: The sizes.
+            shapes: Where inputs have dims that are not known: the shape of a row, a
+                tuple; for several inputs a list in input order or a dict by name.
+
+        Returns:
+            This executable.
+
+        Raises:
+            DataError: A size is no count or does not fit, or a dim is not known.
+        """
+        given = [batch_sizes] if isinstance(batch_sizes, int) else list(batch_sizes)
+        weights, inputs = self._bound(), self.graph.inputs
+        held = tuple(map(known_shape, self._state))
+        rows = row_shapes(inputs, shapes)
         with x64_scope(self.graph):
-            inputs = tuple(map(_unshared, bind_inputs(self.graph.inputs, x, self.ids)))
-            held = tuple(_unshared(leaf(state, p.name, "state")) for p in self._state)
-            key = None
-            if self._needs_key:
-                if rng is None:
-                    raise DataError("the graph draws random numbers: rng is needed")
-                key = rng_key(rng)
-            return _unpacked(self.graph, self._main(self._weights, held, inputs, key))
+            key = jax.random.key(0) if self._needs_key else None
+            for size in given:
+                batch = warm_inputs(inputs, rows, size)
+                program: Any = self._main
+                program.lower(weights, held, batch, key).compile()
+                if self.sizes is not None:
+                    self.sizes.own.add(size)
+        return self
 
     # --- reports --------------------------------------------------------------------
 
@@ -221,6 +352,7 @@ class Executable:
             f"transposes: {before['transpose']} -> {after['transpose']}",
             f"batch of 1: {cost.flops:,} FLOPs, {cost.weight_bytes:,} bytes of "
             f"weights, {cost.activation_bytes:,} bytes of activations",
+            self._explain_sizes(),
             "",
             str(self.log),
             "",
@@ -231,6 +363,13 @@ class Executable:
             lines.append(f"    {kind}: {before[kind]} -> {after[kind]}")
         return "\n".join(lines)
 
+    def _explain_sizes(self) -> str:
+        if self.sizes is None:
+            why = tied_rows(self.graph) or "as asked for"
+            return f"batch sizes: a program for each ({why})"
+        shown = ", ".join(str(size) for size in self.sizes.sizes if size <= 1024)
+        return f"batch sizes: programs for {shown}, …; others are cut or filled up"
+
 
 def compile_graph(
     graph: Graph,
@@ -240,6 +379,7 @@ def compile_graph(
     autotune: bool = False,
     batch_size: int = 1,
     tuning: Tuning | None = None,
+    buckets: bool | Sequence[int] = True,
 ) -> Executable:
     """An executable of a graph, with no weights bound yet.
 
@@ -250,9 +390,11 @@ def compile_graph(
         autotune: Measure the kernels of this graph's ops on this device.
         batch_size: The batch size that `autotune` measures at.
         tuning: What was measured before.
+        buckets: The batch sizes to compile for, as `graphjit.jit` has it.
 
     Raises:
-        CaptureError: `autotune` is asked for another platform than JAX's.
+        CaptureError: `autotune` is asked for another platform than JAX's, or a batch
+            size is no count.
     """
     chosen = target or current_platform()
     sequence = INFERENCE if passes is None else passes
@@ -270,7 +412,7 @@ def compile_graph(
             for p in sequence
         ]
     optimized, log = run(graph, sequence, target=chosen)
-    return Executable(graph, optimized, log, chosen, tuning)
+    return Executable(graph, optimized, log, chosen, tuning, buckets)
 
 
 def _positional(
@@ -295,6 +437,14 @@ def _positional(
 
     main.__name__ = graph.name or "main"
     return main
+
+
+def _rows_of(arrays: Iterable[Any], call: Call) -> tuple[Any, ...]:
+    """The rows of a call: views where it takes no more than there are."""
+    start, count, size = call
+    if size == count:
+        return tuple([array[start : start + count] for array in arrays])
+    return tuple([filled(array, start, size) for array in arrays])
 
 
 def _unshared(x: Any) -> Any:

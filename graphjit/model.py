@@ -35,7 +35,6 @@ from graphjit.capture.replay import masked_graph
 from graphjit.capture.tensor import Tensor
 from graphjit.capture.tracer import Captured, SubModel, capture
 from graphjit.capture.trainable_flags import with_flags
-from graphjit.data import batched_call
 from graphjit.errors import CaptureError, ShapeError, expected
 from graphjit.executable import Executable, compile_graph
 from graphjit.ir import Graph
@@ -46,6 +45,7 @@ from graphjit.passes.base import Pass
 from graphjit.passes.freeze import Freeze
 from graphjit.passes.pipeline import TRAINING, run
 from graphjit.passes.to_inference import ToInference
+from graphjit.provenance import Provenance
 from graphjit.training.methods import Trained
 from graphjit.tuning import Tuning
 from graphjit.types import BATCH, Dim, TensorType, unify_shapes
@@ -73,6 +73,9 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
     >>> model(np.ones((3, 4))).shape
     (3, 2)
     """
+
+    #: What wrote the file that the model was read from; see `graphjit.keras`.
+    provenance: Provenance | None = None
 
     def __init__(self, inputs: Any, outputs: Any, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -107,6 +110,7 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         self._tuning: Tuning | None = None
         self._captured: Captured | None = None
         self._executable: tuple[int, Executable] | None = None
+        self._weight_cells: list[Cell] | None = None
         self._inference: Lowered | None = None
         self._training: tuple[tuple[str, ...], Graph, Lowered] | None = None
 
@@ -372,19 +376,26 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
 
     def executable(self) -> Executable:
         """The inference executable, bound to the current variables."""
-        self._fill()
-        # Recurrent state is handed over at every call: it needs no new binding.
-        cells = self.cells.values()
-        version = sum(cell.version for cell in cells if not cell.param.recurrent)
         if self._executable is None:
+            self._fill()
             exe = compile_graph(self.graph, tuning=self.tuning)
-            exe.rebind(self.variables)
-        elif self._executable[0] != version:
-            exe = self._executable[1].rebind(self.variables)
+        elif self._executable[0] != self.weights_version():
+            self._fill()
+            exe = self._executable[1]
         else:
             return self._executable[1]
-        self._executable = (version, exe)
+        self._executable = (self.weights_version(), exe.rebind(self.variables))
         return exe
+
+    def weights_version(self) -> int:
+        """Another number whenever weights were written.
+
+        Recurrent state is handed over at every call: it needs no new binding.
+        """
+        if self._weight_cells is None:
+            cells = self.cells.values()
+            self._weight_cells = [c for c in cells if not c.param.recurrent]
+        return sum([cell.version for cell in self._weight_cells])
 
     def build_on(self, x: Any) -> None:
         """Get ready for data; a model that knows its inputs is."""
@@ -409,11 +420,23 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
 
     def advance(self, exe: Executable, x: Any) -> Step:
         """Run an executable of this model; what it updates is written back."""
-        held: dict[str, Any] = self.variables["state"] if exe.graph.updates else {}
-        step = exe.step(held, x)
-        for update in exe.graph.updates:
-            self.cells[update.param].write(leaf(step.state, update.param, "state"))
+        held = dict(zip(exe.state_names, self.held_state(exe), strict=True))
+        step = exe.step(nest(held), x)
+        new = [leaf(step.state, name, "state") for name in exe.state_names]
+        self.keep_state(exe, new)
         return step
+
+    def held_state(self, exe: Executable) -> list[Any]:
+        """The state that an executable of this model updates, as it is now."""
+        cells = [self.cells[name] for name in exe.state_names]
+        if any(cell.is_empty for cell in cells):
+            self._fill()
+        return [cell.array for cell in cells]
+
+    def keep_state(self, exe: Executable, new: Sequence[Any]) -> None:
+        """Write back what an executable of this model updated."""
+        for name, array in zip(exe.state_names, new, strict=True):
+            self.cells[name].write(array)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = 0) -> Any:
         """The outputs for `x` as NumPy arrays, computed batch by batch.
@@ -428,14 +451,10 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         """
         del verbose
         self.build_on(x)
-        with x64_scope(self.graph):
-            exe = self.executable()
-
-            def call(batch: Any) -> Any:
-                return self.advance(exe, batch).outputs
-
-            run_batch = call if exe.graph.updates else exe
-            return batched_call(run_batch, self.graph.inputs, x, batch_size, exe.ids)
+        exe = self.executable()
+        outputs, new = exe.in_batches(x, batch_size, self.held_state(exe))
+        self.keep_state(exe, new)
+        return _one_or_list(outputs)
 
     def fragment(self, given: Given) -> Graph:
         """The model's graph for the types and masks of the tensors it is called on."""
@@ -495,6 +514,7 @@ def jit(
     autotune: bool = False,
     batch_size: int = 1,
     tuning: Tuning | None = None,
+    buckets: bool | Sequence[int] = True,
 ) -> Executable:
     """Compile a model for inference and bind its weights.
 
@@ -508,12 +528,17 @@ def jit(
             model and in its file.
         batch_size: The batch size that `autotune` measures at.
         tuning: What was measured before; None for `model.tuning`.
+        buckets: For which batch sizes programs are compiled: True for 1, 2, 4, … and
+            the first size it is called with (other batches are cut and filled up,
+            where no row of the results depends on another); the sizes, for these
+            alone; False for a program for every size.
 
     Returns:
         An `Executable`: ``exe(x)``, ``exe.step(state, x)``, ``exe.explain()``.
 
     Raises:
-        CaptureError: `autotune` is asked for another platform than JAX's.
+        CaptureError: `autotune` is asked for another platform than JAX's, or a batch
+            size is no count.
     """
     graph, known = (
         (model, None) if isinstance(model, Graph) else (model.graph, model.tuning)
@@ -525,6 +550,7 @@ def jit(
         autotune=autotune,
         batch_size=batch_size,
         tuning=tuning or known,
+        buckets=buckets,
     )
     if isinstance(model, Graph):
         return executable

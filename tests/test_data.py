@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from graphjit.data import as_array, batched_call, bind_inputs
+from graphjit.data import as_array, bind_inputs
 from graphjit.errors import DataError
 from graphjit.ir import Input, Param
 from graphjit.types import TensorType
@@ -191,28 +191,6 @@ def test_complex_data_is_not_cut_to_its_real_part() -> None:
     text = "input 'vector': expected numbers (float32[batch, 3]), received dtype "
     with pytest.raises(DataError, match=re.escape(text) + "complex"):
         as_array("vector", np.zeros((2, 3), complex), VECTOR.type)
-
-
-# --- batches --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [1, 2, 5, 7])
-def test_batches_are_joined_in_order(size: int) -> None:
-    x = np.arange(15, dtype=np.float32).reshape(5, 3)
-    found = batched_call(lambda part: part * 2, [VECTOR], x, size)
-    np.testing.assert_array_equal(found, x * 2)
-
-
-def test_batches_of_several_inputs_and_outputs() -> None:
-    data = [image(5), vector(5)]
-    found = batched_call(lambda parts: [parts[1], parts[0]], [IMAGE, VECTOR], data, 2)
-    assert [part.shape for part in found] == [(5, 3), (5, 5, 4)]
-
-
-def test_a_batch_size_below_one() -> None:
-    text = "batch_size: expected an int >= 1, received 0"
-    with pytest.raises(DataError, match=exactly(text)):
-        batched_call(lambda x: x, [VECTOR], vector(), 0)
 
 
 # --- variables ------------------------------------------------------------------------

@@ -13,7 +13,7 @@ NAMES = """
 Input Model layers activations initializers regularizers constraints losses metrics
 callbacks errors config jit lower verify passes load to_bytes from_bytes register
 model_from_json model_from_yaml model_from_config layer_from_config
-Executable Graph backend plot plot_model
+Executable Graph backend plot plot_model keras keras1
 """.split()
 
 MODEL = """

@@ -1,26 +1,22 @@
-"""The loops over batches and epochs: one dispatch per batch, no wait for the device."""
+"""The loops over batches and epochs, which never wait for the device."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphjit.callbacks import CallbackList
 from graphjit.training.batches import Batches, shuffled
 from graphjit.training.objective import Objective
+from graphjit.training.programs import Run, StepProgram
 from graphjit.training.progress import Progress
 from graphjit.training.state import Batch, TrainState
 
-__all__ = ["Epochs", "Program", "Weights", "score_batches"]
-
-#: A compiled step with its totals: (state, total, batch) -> (state, total). It gives
-#: the state and the total away. A program of several steps per dispatch would fit
-#: `Epochs._train` in the place of the loop body.
-Program: TypeAlias = Callable[[TrainState, Any, Batch], tuple[TrainState, Any]]
+__all__ = ["Epochs", "Weights", "score_batches"]
 
 
 class Weights(Protocol):
@@ -45,6 +41,7 @@ class Epochs:
 
     Attributes:
         program: The compiled step.
+        room: Steps per dispatch; 1 where the program is not to loop.
         zeros: Makes the totals before the first batch.
         objective: What the totals mean.
         batches: The data.
@@ -55,7 +52,8 @@ class Epochs:
         seed: Of the shuffling; None for the order as given.
     """
 
-    program: Program
+    program: StepProgram
+    room: int
     zeros: Callable[[], Any]
     objective: Objective
     batches: Batches
@@ -98,18 +96,28 @@ class Epochs:
         order = None
         if self.seed is not None:
             order = shuffled(self.batches.table.rows, self.seed, epoch)
-        program, batch, total = self.program, self.batches.batch, self.zeros()
-        if not (self.callbacks.wants_batches or self.progress.wants_batches):
-            for at in range(len(self.batches)):
-                state, total = program(state, total, batch(at, order))
-            return state, total
-        for at in range(len(self.batches)):
-            self.callbacks.batch_begin(at)
-            state, total = program(state, total, batch(at, order))
-            read = _reader(self.objective, total)
-            self.callbacks.batch_end(at, read)
-            self.progress.update(at + 1, read)
-        return state, total
+        run = self.program.open(state, self.zeros())
+        watched = self.callbacks.wants_batches
+        looped = self.batches.equal if self.room > 1 else 0
+        at = 0
+        while at < len(self.batches):
+            count = 1
+            if watched:
+                self.callbacks.batch_begin(at)
+            elif at < looped:
+                count = min(self.room, looped - at)
+            # The same program for one step and for several: the same numbers.
+            if at < looped:
+                stack = self.batches.stack(at, count, self.room, order)
+                self.program.several(run, stack, count)
+            else:
+                self.program.one(run, self.batches.batch(at, order))
+            at += count
+            if watched:
+                self.callbacks.batch_end(at - 1, _reader(self.objective, run))
+            if self.progress.wants_batches:
+                self.progress.update(at, _reader(self.objective, run))
+        return self.program.close(run), run.total
 
     def _warn_not_finite(self, sums: np.ndarray[Any, Any], epoch: int) -> bool:
         batch = self.objective.batches_until_bad(sums)
@@ -124,18 +132,26 @@ class Epochs:
         return True
 
 
-def _reader(objective: Objective, total: Any) -> Callable[[], dict[str, float]]:
-    return lambda: objective.read(total)
+def _reader(objective: Objective, run: Run) -> Callable[[], dict[str, float]]:
+    return lambda: objective.read(run.total)
 
 
 def score_batches(
     score: Callable[[Any, Batch], Any],
     total: Any,
     batches: Batches,
-    update: Callable[[int, Any], None],
-) -> np.ndarray[Any, Any]:
-    """The sums of all batches, nothing trained; `update` is called after each one."""
-    for at in range(len(batches)):
-        total = score(total, batches.batch(at))
-        update(at + 1, total)
-    return np.asarray(total)
+    progress: Progress,
+    objective: Objective,
+) -> dict[str, float]:
+    """The means over all batches, nothing trained."""
+    progress.begin("Evaluate", len(batches))
+    try:
+        for at in range(len(batches)):
+            total = score(total, batches.batch(at))
+            if progress.wants_batches:
+                progress.update(at + 1, lambda sums=total: objective.read(sums))
+        logs = objective.read(total)
+        progress.end(logs)
+    finally:
+        progress.close()
+    return logs

@@ -49,6 +49,29 @@ class Table(NamedTuple):
             tuple(None if a is None else _rows(a, rows) for a in self.weights),
         )
 
+    def stack(self, rows: Array, room: int, size: int) -> Table:
+        """Some of the rows in a stack of `room` batches of `size`.
+
+        Shapes:
+            rows: (count · size,)  ->  (room, size, …) each, count of them filled
+        """
+        return Table(
+            tuple(_stack(array, rows, room, size) for array in self.inputs),
+            tuple(
+                None if a is None else _stack(a, rows, room, size) for a in self.targets
+            ),
+            tuple(
+                None if a is None else _stack(a, rows, room, size) for a in self.weights
+            ),
+        )
+
+
+def _stack(array: Array, rows: Array, room: int, size: int) -> Array:
+    made = np.empty((room * size, *array.shape[1:]), array.dtype)
+    # "clip" takes straight into `out`; with "raise" NumPy would copy twice.
+    array.take(rows, 0, out=made[: len(rows)], mode="clip")
+    return made.reshape(room, size, *array.shape[1:])
+
 
 def _rows(array: Array, rows: Any) -> Array:
     return array[rows] if isinstance(rows, slice) else array.take(rows, 0)

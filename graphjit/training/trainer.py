@@ -10,22 +10,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from graphjit.buckets import LARGEST_PIECE, bucket_of
 from graphjit.callbacks import CallbackList, History, checked
 from graphjit.data import rows_per_call
 from graphjit.errors import CaptureError, DataError, expected
 from graphjit.executable import Executable, compile_graph
 from graphjit.id_ranges import id_ranges
-from graphjit.ir import Graph, Output
+from graphjit.ir import Output
 from graphjit.lower import is_wide, rng_key, x64_scope
 from graphjit.narrow import sequence_of
-from graphjit.ops.base import MixesRows
 from graphjit.passes.mask_rows import can_mask_rows
 from graphjit.training.batches import Batches
 from graphjit.training.loop import Epochs, score_batches
 from graphjit.training.objective import accumulate
+from graphjit.training.programs import StepProgram, steps_per_dispatch
 from graphjit.training.progress import Progress, progress_of
 from graphjit.training.state import Batch, TrainState, copied
-from graphjit.training.step import TrainStep, make_train_step, penalty_of
+from graphjit.training.step import make_train_step, penalty_of
 from graphjit.training.table import Table, table_of, warn_not_finite
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Trainer:
         self._state: TrainState | None = None
         self._version = -1
         self._fits = 0
-        self._programs: dict[str, Callable[..., Any]] = {}
+        self._programs: dict[str, Any] = {}
         self._scorer: Executable | None = None
 
     # --- training -----------------------------------------------------------------
@@ -123,10 +124,15 @@ class Trainer:
             self._fits += 1
         elif seed < 0:
             expected(CaptureError, "seed", "an int >= 0", seed)
+        with x64_scope(self.step.graph):
+            key = jax.random.key_data(rng_key(seed))
+            state: TrainState = copied(replaced(self._current(), rng=key))
+            room = self._room(program, state, batches)
         history = History()
         params = {"epochs": epochs, "steps": len(batches), "verbose": verbose}
         loop = Epochs(
             program=program,
+            room=room,
             zeros=self._zeros,
             objective=self.objective,
             batches=batches,
@@ -137,9 +143,7 @@ class Trainer:
             seed=seed if shuffle else None,
         )
         with x64_scope(self.step.graph):
-            key = jax.random.key_data(rng_key(seed))
-            state: TrainState = copied(replaced(self._current(), rng=key))
-        loop.run(state, initial_epoch, epochs)
+            loop.run(state, initial_epoch, epochs)
         return history
 
     def train_on_batch(
@@ -155,9 +159,10 @@ class Trainer:
         self._batch_size(table.rows, table.rows)
         # Nothing is given away here: the old values stay with whoever holds them.
         program = self._program("one step", lambda: jax.jit(self.step))
-        state, sums = program(self._current(), Batch(*table))
-        logs = self.objective.read(sums)
-        self.commit(state, copy=False)
+        with x64_scope(self.step.graph):
+            state, sums = program(self._current(), Batch(*table))
+            logs = self.objective.read(sums)
+            self.commit(state, copy=False)
         return self._answer(logs, return_dict)
 
     # --- evaluating ---------------------------------------------------------------
@@ -199,37 +204,29 @@ class Trainer:
         self, table: Table, size: int, progress: Progress
     ) -> dict[str, float]:
         exe = self._executable()
-        partial = table.rows > size and table.rows % size != 0
-        pads = partial and self.objective.rowwise and not _mixes_rows(exe.graph)
-        batches = Batches(table, size, padded=pads)
-        added: Any = np.zeros((), self.objective.dtype)
-        if any(param.regularizer is not None for param in self.step.graph.params):
-            penalty = self._program("penalty", lambda: jax.jit(self._penalty))
-            added = penalty(self.model.arrays())
+        pads = self.objective.rowwise and exe.sizes is not None
+        if pads and table.rows <= size:
+            # Batches of every size need few programs here, too.
+            size = min(bucket_of(table.rows), LARGEST_PIECE)
+        batches = Batches(table, size, padded=pads and table.rows % size != 0)
         measure = self._program("score", lambda: jax.jit(self._score, donate_argnums=0))
+        held = self.model.held_state(exe)
         count = len(self.objective.outputs)
 
         def score(total: Any, batch: Batch) -> Any:
-            step = self.model.advance(exe, batch.inputs)
-            outputs = sequence_of(step.outputs) or [step.outputs]
-            masks = sequence_of(step.masks) or [step.masks]
+            nonlocal held
+            flat = exe.run(held, batch.inputs)
+            held = exe.state_after(flat.updates)
+            outputs, masks = flat.outputs, flat.masks
             parts = (outputs[:count], masks[:count], batch, outputs[count:], added)
             return measure(total, *parts)
 
-        progress.begin("Evaluate", len(batches))
-        try:
-            sums = score_batches(
-                score,
-                self._zeros(),
-                batches,
-                lambda done, total: progress.update(
-                    done, lambda: self.objective.read(total)
-                ),
+        with x64_scope(exe.graph):
+            added = self._penalties()
+            logs = score_batches(
+                score, self._zeros(), batches, progress, self.objective
             )
-            logs = self.objective.read(sums)
-            progress.end(logs)
-        finally:
-            progress.close()
+        self.model.keep_state(exe, held)
         return logs
 
     def _score(
@@ -250,6 +247,13 @@ class Trainer:
             added + sum(losses),
         )
         return accumulate(total, sums)
+
+    def _penalties(self) -> Any:
+        """What regularizers add to the loss."""
+        if all(param.regularizer is None for param in self.step.graph.params):
+            return np.zeros((), self.objective.dtype)
+        program = self._program("penalty", lambda: jax.jit(self._penalty))
+        return program(self.model.arrays())
 
     def _penalty(self, arrays: Any) -> Any:
         return jnp.asarray(penalty_of(self.step.graph, arrays), self.objective.dtype)
@@ -301,6 +305,8 @@ class Trainer:
 
     def _current(self) -> TrainState:
         """The state to go on from, with the model's variables as they are now."""
+        if self._state is not None and self._written() == self._version:
+            return self._state
         arrays = self.model.arrays()
         if self._state is None:
             return self.step.state_of(arrays)
@@ -311,7 +317,7 @@ class Trainer:
 
     # --- programs -----------------------------------------------------------------
 
-    def _batches(self, table: Table, size: int) -> tuple[Batches, Callable[..., Any]]:
+    def _batches(self, table: Table, size: int) -> tuple[Batches, StepProgram]:
         """The batches, and the program that takes them.
 
         Where the rows do not divide into batches and every op can take a mask, one
@@ -321,17 +327,28 @@ class Trainer:
         partial = table.rows > size and table.rows % size != 0
         graph = self.step.graph
         if partial and self.objective.rowwise and can_mask_rows(graph) is None:
-            return Batches(table, size, padded=True), self._program(
-                "masked", lambda: _donating(self.step.masked())
-            )
+            masked = self._program("masked", lambda: StepProgram(self.step.masked()))
+            return Batches(table, size, padded=True), masked
         return Batches(table, size), self._program(
-            "plain", lambda: _donating(self.step)
+            "plain", lambda: StepProgram(self.step)
         )
 
-    def _program(self, name: str, make: Callable[[], Any]) -> Callable[..., Any]:
+    def _room(self, program: StepProgram, state: TrainState, batches: Batches) -> int:
+        """How many steps a dispatch may hold."""
+        if batches.equal < 2:
+            return 1
+        room = steps_per_dispatch(self.step.graph, batches.batch(0))
+        if room == 1:
+            return 1
+        # Few batches need no long stack, all the lengths are few.
+        room = min(room, 1 << (batches.equal - 1).bit_length())
+        run = program.open(state, self._zeros())
+        return room if program.can_loop(run, batches.stack(0, 1, room)) else 1
+
+    def _program(self, name: str, make: Callable[[], Any]) -> Any:
         """A compiled program, made when first asked for."""
         if name not in self._programs:
-            self._programs[name] = self._scoped(make())
+            self._programs[name] = make()
         return self._programs[name]
 
     def _scoped(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -379,17 +396,6 @@ class Trainer:
             return logs
         values = list(logs.values())
         return values[0] if len(values) == 1 else values
-
-
-def _donating(step: TrainStep) -> Callable[..., Any]:
-    return jax.jit(step.accumulating, donate_argnums=(0, 1))
-
-
-def _mixes_rows(graph: Graph) -> bool:
-    """Whether some row of a result depends on other rows of the batch."""
-    if can_mask_rows(graph) is not None:
-        return True
-    return any(isinstance(node.op, MixesRows) for node in graph.nodes)
 
 
 def _validation(given: Any) -> list[Any]:
