@@ -107,12 +107,12 @@ def features(graph: Graph) -> Feature:
 
 
 def test_models_are_of_every_kind() -> None:
-    """400 models hold every layer and every feature, most of them often."""
+    """600 models hold every layer and every feature, most of them often."""
     layers: Counter[str] = Counter()
     found: Counter[str] = Counter()
     names: set[str] = set()
 
-    @settings(max_examples=400, phases=[Phase.generate], derandomize=True)
+    @settings(max_examples=600, phases=[Phase.generate], derandomize=True)
     @given(models())
     def collect(captured: Captured) -> None:
         graph = verify(captured.graph)

@@ -191,6 +191,7 @@ class Row:
         layouts: What is claimed of its layout rule.
         exact: Whether a permuted layout gives the same bits (sums are reordered).
         smooth_results: Which results are differentiated.
+        forward_mode: Whether it has a derivative in that direction too.
         tolerance: Relative, float64 against NumPy.
         half_tolerance: Relative to the largest element, bfloat16 against float64.
     """
@@ -204,6 +205,7 @@ class Row:
     layouts: Layouts = Layouts.NONE
     exact: bool = True
     smooth_results: tuple[int, ...] = (0,)
+    forward_mode: bool = True
     tolerance: float = 1e-12
     half_tolerance: float = 0.05
 

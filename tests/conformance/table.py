@@ -415,6 +415,7 @@ BODIES = [
         ),
         checkpointed,
         smooth_results=(0, 1),
+        forward_mode=False,
     ),
     Row(
         FunctionOp,

@@ -1,4 +1,4 @@
-"""Both directions of differentiation equal central differences, in float64."""
+"""Both modes of differentiation equal central differences, in float64."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def slopes(row: Row, case: Case) -> tuple[Callable[..., Any], Any]:
             return scalar(*(p + step * d for p, d in pairs))
 
         numeric = (moved(STEP) - moved(-STEP)) / (2 * STEP)
-        _, forward = jax.jvp(scalar, tuple(point), tuple(direction))
+        forward = numeric
+        if row.forward_mode:
+            _, forward = jax.jvp(scalar, tuple(point), tuple(direction))
         gradient = jax.grad(scalar, argnums=tuple(range(len(point))))(*point)
         reverse = sum(jnp.vdot(g, d) for g, d in zip(gradient, direction, strict=True))
         return numeric, forward, reverse
@@ -72,5 +74,7 @@ def slopes_of(kind: str) -> dict[str, tuple[Any, ...]]:
 def test_gradient_is_numeric(row: Row, case: Case) -> None:
     numeric, forward, reverse = map(float, slopes_of(row.kind)[case.id])
     np.testing.assert_allclose(forward, numeric, rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(reverse, forward, rtol=1e-10, atol=1e-12)
+    exact = {"rtol": 1e-10, "atol": 1e-12}
+    near = {"rtol": 1e-6, "atol": 1e-7}
+    np.testing.assert_allclose(reverse, forward, **exact if row.forward_mode else near)
     assert numeric != 0

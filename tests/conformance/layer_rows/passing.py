@@ -72,6 +72,24 @@ LAYER_ROWS: list[LayerRow] = [
         case((2, 5, 3), axis=None, keras=None),
     ),
     row(
+        L.Operation,
+        case((5, 3), function="relu6", keras=None),
+        case((5, 3), function="square", keras=None),
+        case((5, 3), function="mean", arguments={"axis": 1}, keras=None),
+        case(
+            (5, 3), function="subtract", arguments={"operands": (1.0, None)}, keras=None
+        ),
+        case((5, 3), function="get_item", arguments={"key": (":", 1)}, keras=None),
+        case((5, 3), function="tile", arguments={"repeats": (1, 2, 1)}, keras=None),
+        case((5, 3), (5, 3), function="arctan2", keras=None),
+    ),
+    row(L.LayerScale, case((5, 3), init_values=0.5, projection_dim=3, keras=None)),
+    row(
+        L.StochasticDepth,
+        case((5, 3), drop_path_rate=0.4, keras=None, random=True),
+        case((5, 3), drop_path_rate=0.0, keras=None),
+    ),
+    row(
         L.Masking,
         case((5, 3)),
         case((4, 5, 3), mask_value=-1.0),
