@@ -35,6 +35,7 @@ FAMILIES = (
     "conv3d",
     "depthwise",
     "grouped",
+    "local",
     "pool",
     "recurrent",
     "transposed",

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from graphjit.ops.base import Array, Kernel
+from graphjit.ops.base import Array, Kernel, Rule
 from graphjit.ops.conv.depthwise_gradient import image_slopes
 from graphjit.ops.conv.shifted_sum import shifted_sum
 from graphjit.ops.conv.sliding import sum_dtype
@@ -130,7 +130,19 @@ _pooled.defvjp(_pooled_forward, _pooled_backward)
 
 #: Measured once: training 4-16x at 2x2 and 3x3 (1.8x at 8x8x16), forward 0.9-1.1x.
 #: A rule needs two runs.
-FIRST_MAXIMUM = Kernel(name="first_maximum", can=_can, lower=_lower_max)
+FIRST_MAXIMUM = Kernel(
+    name="first_maximum",
+    can=_can,
+    lower=_lower_max,
+    rules=(
+        Rule(
+            "cpu",
+            "12 spots, two runs, with gradients: 2x2 6-16x (8x8x16: 1.4-1.8x), "
+            "3x3 3.7-6.1x, 1-D 3.9-4.1x, 3-D 11x; forward it is the plain one",
+            training=True,
+        ),
+    ),
+)
 
 
 # --- the mean -------------------------------------------------------------------------
@@ -177,4 +189,32 @@ _summed.defvjp(_summed_forward, _summed_backward)
 
 #: Measured once: 3x3 s1 on 35x35 and 8x8 maps 6-10x, training 4-6x; 2x2 s2 1.3-1.5x,
 #: training 1.1x; 7x7 on 7x7 loses (0.8x, training 0.15x). A rule needs two runs.
-SHIFTED_MEAN = Kernel(name="shifted_mean", can=_can, lower=_lower_mean)
+def _small_overlapping(op: Any, types: Sequence[TensorType | None]) -> bool:
+    del types
+    close = all(stride == 1 for stride in op.strides)
+    return close and len(op.size) == 2 and 1 < max(op.size) <= 3
+
+
+def _volume(op: Any, types: Sequence[TensorType | None]) -> bool:
+    del types
+    return len(op.size) == 3 and max(op.size) <= 2
+
+
+SHIFTED_MEAN = Kernel(
+    name="shifted_mean",
+    can=_can,
+    lower=_lower_mean,
+    rules=(
+        Rule(
+            "cpu",
+            "3x3 at stride 1, 4 spots, two runs: 5.6-10x (8x8x16: 1.1-2.0x), "
+            "with gradients 4.2-6.4x (1.1-1.5x)",
+            when=_small_overlapping,
+        ),
+        Rule(
+            "cpu",
+            "2x2x2 at stride 2, two runs: 1.5-1.6x, with gradients 7.1-7.9x",
+            when=_volume,
+        ),
+    ),
+)
