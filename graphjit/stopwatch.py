@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -45,14 +46,14 @@ def interleaved(
         warmup: Turns before the first that counts.
 
     Returns:
-        The time of one call, per candidate and round. Who goes first changes from
-        round to round.
+        The time of one call, per candidate and round. The order is another one in every
+        round: who comes behind whom matters for short calls.
     """
     names = list(candidates)
     times: dict[str, list[float]] = {name: [] for name in names}
+    order = random.Random(0)
     for turn in range(warmup + rounds):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
+        for name in order.sample(names, len(names)):
             call = candidates[name]
             result: Any = None
             start = time.perf_counter()

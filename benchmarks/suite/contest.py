@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,8 +79,8 @@ class Contest:
     def timings(self, quick: bool = False) -> dict[str, Timing]:
         """Every candidate's times, in ms for one call.
 
-        Who goes first changes from round to round. Slow candidates take part in the
-        first rounds only.
+        The order is another one in every round: who comes behind whom matters for short
+        calls. Slow candidates take part in the first rounds only.
         """
         calls: dict[str, int] = {}
         rounds: dict[str, int] = {}
@@ -88,9 +89,9 @@ class Contest:
             calls[candidate.name] = 1 if quick else max(1, math.ceil(TURN_S / once))
             rounds[candidate.name] = self.rounds or _rounds(once)
         times: dict[str, list[float]] = {c.name: [] for c in self.candidates}
+        order = random.Random(0)
         for at in range(1 if quick else max(rounds.values())):
-            first = at % len(self.candidates)
-            for candidate in self.candidates[first:] + self.candidates[:first]:
+            for candidate in order.sample(self.candidates, len(self.candidates)):
                 name = candidate.name
                 if at < rounds[name]:
                     taken = candidate.turn(calls[name])

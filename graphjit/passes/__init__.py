@@ -16,6 +16,7 @@ from graphjit.passes.roll_blocks import RollBlocks
 from graphjit.passes.select_kernels import SelectKernels
 from graphjit.passes.simplify import Simplify
 from graphjit.passes.to_inference import ToInference
+from graphjit.passes.winograd import Winograd
 
 __all__ = [
     "INFERENCE",
@@ -35,6 +36,7 @@ __all__ = [
     "SelectKernels",
     "Simplify",
     "ToInference",
+    "Winograd",
     "run",
     "split_prologue",
 ]

@@ -25,6 +25,7 @@ from graphjit.passes import (
     Remat,
     RollBlocks,
     ToInference,
+    Winograd,
     run,
     split_prologue,
 )
@@ -149,6 +150,12 @@ def test_merged_branches(captured: Captured) -> None:
 @given(models())
 def test_merged_models(captured: Captured) -> None:
     check(inference(captured), MergeParallel())
+
+
+@examples(20)
+@given(models())
+def test_winograd(captured: Captured) -> None:
+    check(inference(captured), Winograd(channels=1))
 
 
 @examples(40)

@@ -30,6 +30,12 @@ from graphjit.ops.conv.operands import (
 )
 from graphjit.ops.conv.pointwise_kernel import POINTWISE_DOT
 from graphjit.ops.conv.time_kernel import TIME_AS_ROWS, TIME_COLUMNS
+from graphjit.ops.conv.winograd import (
+    FiltersMinimally,
+    MinimalForm,
+    WinogradConv,
+    WinogradKernel,
+)
 from graphjit.ops.dense import DenseOp, affine_bias
 from graphjit.ops.elementwise import Add, Multiply
 from graphjit.ops.joining import JoinsOutputs, Joint
@@ -44,7 +50,7 @@ _IMAGE_CHANNELS = (1, 3, 4)
 
 
 @register_op("conv", roles=("x", "kernel", "bias"))
-class ConvOp(Op, ScalesOutput, JoinsOutputs):
+class ConvOp(Op, ScalesOutput, JoinsOutputs, FiltersMinimally):
     """Cross-correlation of a channels-last image with a kernel.
 
     Shapes:
@@ -179,6 +185,15 @@ class ConvOp(Op, ScalesOutput, JoinsOutputs):
         if self.groups != 1:
             return None  # joined, the groups would read other channels
         return Joint((self.rank + 1, 0), self.rank + 1)
+
+    def minimal(self, types: Sequence[TensorType | None]) -> MinimalForm | Refusal:
+        kernel = types[1]
+        assert kernel is not None
+        if kernel.shape[:-2] != (3, 3) or self.groups != 1:
+            return Refusal(f"its kernel is {kernel} in {self.groups} groups")
+        if (*self.strides, *self.rates()) != (1, 1, 1, 1):
+            return Refusal(f"its strides are {self.strides}, dilation {self.rates()}")
+        return MinimalForm(WinogradKernel(), WinogradConv(self.padding))
 
     def scale_output(
         self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any

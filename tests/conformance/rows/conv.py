@@ -10,6 +10,8 @@ import numpy as np
 from graphjit.ops.conv.conv_op import ConvOp
 from graphjit.ops.conv.local_op import LocallyConnectedOp
 from graphjit.ops.conv.transpose_op import ConvTransposeOp
+from graphjit.ops.conv.winograd import WinogradConv, WinogradKernel
+from graphjit.ops.windows import explicit_pads
 from tests.conformance import formulas
 from tests.conformance.case import Arg, Case, Row, w, x
 from tests.conformance.formulas import Array
@@ -82,6 +84,41 @@ def transposed(data: Arg, kernel: Arg, bias: bool = True, **attributes: Any) -> 
     attributes.setdefault("crops", ((0, 0),) * rank)
     args = (data, kernel, w(kernel.shape[-2])) if bias else (data, kernel)
     return Case(ConvTransposeOp(**attributes), args)
+
+
+IMAGE = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], float)
+KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+PRODUCTS = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], float)
+
+
+def winograd_kernel(_: Any, kernel: Array) -> Array:
+    """G g G' for every pair of channels, in the paper's letters."""
+    tiles = np.einsum("ai,bj,ijck->abck", KERNEL, KERNEL, kernel)
+    return tiles.reshape(16, *kernel.shape[2:])
+
+
+def winograd_conv(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    """A' (U * B' d B) A for every tile d of 4 x 4, two apart."""
+    pads = explicit_pads(op.padding, x.shape[1:3], (3, 3), (1, 1))
+    assert pads is not None
+    lengths = [n + sum(p) - 2 for n, p in zip(x.shape[1:3], pads, strict=True)]
+    x = np.pad(x, ((0, 0), *((a, b + 2) for a, b in pads), (0, 0)))
+    y = np.zeros((x.shape[0], lengths[0] + 2, lengths[1] + 2, kernel.shape[-1]))
+    grid = kernel.reshape(4, 4, *kernel.shape[1:])
+    for i, j in itertools.product(*(range(0, length, 2) for length in lengths)):
+        tile = x[:, i : i + 4, j : j + 4]
+        image = np.einsum("ai,bj,nijc->nabc", IMAGE, IMAGE, tile)
+        product = np.einsum("nabc,abck->nabk", image, grid)
+        y[:, i : i + 2, j : j + 2] = np.einsum(
+            "ia,jb,nabk->nijk", PRODUCTS, PRODUCTS, product
+        )
+    y = y[:, : lengths[0], : lengths[1]]
+    return y if bias is None else y + bias
+
+
+def winograd(data: Arg, kernel: Arg, bias: bool, padding: Any) -> Case:
+    args = (data, kernel, w(kernel.shape[-1]))
+    return Case(WinogradConv(padding), args if bias else args[:2])
 
 
 def local(data: Arg, size: Any, strides: Any, bias: str, filters: int) -> Case:
@@ -158,5 +195,23 @@ ROWS = [
             local(x(2, 3, 4, 5, 2), (2, 3, 2), (1, 1, 2), "everywhere", 2),
         ),
         locally_connected,
+    ),
+    Row(
+        WinogradKernel,
+        (
+            Case(WinogradKernel(), (w(3, 3, 2, 4),), batched=False),
+            Case(WinogradKernel(), (w(3, 3, 1, 3),), batched=False),
+        ),
+        winograd_kernel,
+    ),
+    Row(
+        WinogradConv,
+        (
+            winograd(x(2, 5, 8, 3), w(16, 3, 4), True, "same"),
+            winograd(x(2, 6, 7, 2), w(16, 2, 3), False, "valid"),
+            winograd(x(2, 3, 4, 2), w(16, 2, 3), True, ((2, 0), (1, 3))),
+            winograd(x(2, 1, 2, 3), w(16, 3, 1), False, "same"),
+        ),
+        winograd_conv,
     ),
 ]
