@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from graphjit import crossentropy
 from graphjit.configurable import (
     CallableSettings,
     Configurable,
@@ -27,6 +28,7 @@ from graphjit.configurable import (
     is_plain_callable,
     resolve,
 )
+from graphjit.crossentropy import EPSILON
 from graphjit.errors import ShapeError
 
 __all__ = [
@@ -72,9 +74,6 @@ __all__ = [
     "sparse_categorical_crossentropy",
     "squared_hinge",
 ]
-
-# Keras's epsilon: no probability is nearer than this to 0 or 1 in a logarithm.
-_EPSILON: Final = 1e-7
 
 
 def paired(y_true: Any, y_pred: Any, what: str) -> tuple[jax.Array, jax.Array]:
@@ -127,7 +126,7 @@ def mean_absolute_error(y_true: Any, y_pred: Any) -> jax.Array:
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> jax.Array:
     """100 · mean(|p - y| / max(|y|, 1e-7)); (n, …, k) -> (n, …)."""
     y, p = paired(y_true, y_pred, "mean_absolute_percentage_error")
-    return 100 * jnp.mean(jnp.abs(p - y) / jnp.maximum(jnp.abs(y), _EPSILON), -1)
+    return 100 * jnp.mean(jnp.abs(p - y) / jnp.maximum(jnp.abs(y), EPSILON), -1)
 
 
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> jax.Array:
@@ -163,7 +162,7 @@ def binary_crossentropy(
     if from_logits:
         values = jnp.maximum(p, 0) - p * y + jnp.log1p(jnp.exp(-jnp.abs(p)))
     else:
-        p = jnp.clip(p, _EPSILON, 1 - _EPSILON)
+        p = jnp.clip(p, EPSILON, 1 - EPSILON)
         values = -(y * jnp.log(p) + (1 - y) * jnp.log(1 - p))
     return jnp.mean(values, -1)
 
@@ -190,7 +189,9 @@ def categorical_crossentropy(
     y, p = paired(y_true, y_pred, "categorical_crossentropy")
     if label_smoothing:
         y = y * (1 - label_smoothing) + label_smoothing / y.shape[-1]
-    return -jnp.sum(y * _log_probabilities(p, from_logits), -1)
+    if not from_logits:
+        return crossentropy.of_distributions(y, p)
+    return -jnp.sum(y * jax.nn.log_softmax(p, -1), -1)
 
 
 def sparse_categorical_crossentropy(
@@ -217,10 +218,12 @@ def sparse_categorical_crossentropy(
             "sparse_categorical_crossentropy: expected class indices of shape "
             f"{outputs.shape[:-1]}, received {labels.shape}"
         )
+    labels = labels.astype(jnp.int32)
+    if not from_logits:
+        return crossentropy.of_classes(labels, outputs)
     # A comparison rather than a gather: its gradient is a select, not a scatter.
-    classes = jnp.arange(outputs.shape[-1], dtype=jnp.int32)
-    chosen = labels.astype(jnp.int32)[..., None] == classes
-    logs = _log_probabilities(outputs, from_logits)
+    chosen = labels[..., None] == jnp.arange(outputs.shape[-1], dtype=jnp.int32)
+    logs = jax.nn.log_softmax(outputs, -1)
     return -jnp.sum(jnp.where(chosen, logs, 0), -1)
 
 
@@ -249,14 +252,14 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> jax.Array:
 def kullback_leibler_divergence(y_true: Any, y_pred: Any) -> jax.Array:
     """sum(y log(y / p)), both clipped to [1e-7, 1]; (n, …, k) -> (n, …)."""
     y, p = paired(y_true, y_pred, "kullback_leibler_divergence")
-    y, p = jnp.clip(y, _EPSILON, 1), jnp.clip(p, _EPSILON, 1)
+    y, p = jnp.clip(y, EPSILON, 1), jnp.clip(p, EPSILON, 1)
     return jnp.sum(y * jnp.log(y / p), -1)
 
 
 def poisson(y_true: Any, y_pred: Any) -> jax.Array:
     """mean(p - y log(p + 1e-7)); (n, …, k) -> (n, …)."""
     y, p = paired(y_true, y_pred, "poisson")
-    return jnp.mean(p - y * jnp.log(p + _EPSILON), -1)
+    return jnp.mean(p - y * jnp.log(p + EPSILON), -1)
 
 
 def cosine_similarity(y_true: Any, y_pred: Any) -> jax.Array:
@@ -287,14 +290,7 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> jax.Array:
 
 
 def _log_plus_one(x: jax.Array) -> jax.Array:
-    return jnp.log1p(jnp.maximum(x, _EPSILON))
-
-
-def _log_probabilities(p: jax.Array, from_logits: bool) -> jax.Array:
-    if from_logits:
-        return jax.nn.log_softmax(p, -1)
-    p = p / jnp.sum(p, -1, keepdims=True)
-    return jnp.log(jnp.clip(p, _EPSILON, 1 - _EPSILON))
+    return jnp.log1p(jnp.maximum(x, EPSILON))
 
 
 def _signs(y: jax.Array) -> jax.Array:

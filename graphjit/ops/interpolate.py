@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -70,13 +71,15 @@ def _enlarged(x: Array, axis: int, factor: int) -> Array:
     neighbours, so that all are sums of x and shifted x.
     """
     length = x.shape[axis]
-    pads = [(1, 1) if at == axis else (0, 0) for at in range(x.ndim)]
-    wide = jnp.pad(x, pads, mode="edge")
+    cut = functools.partial(jax.lax.slice_in_dim, x, axis=axis)
+    # Concatenated rather than cut out of a padded x: as fast, and XLA:CPU takes two to
+    # seven times as long for the gradient of that.
+    before = jnp.concatenate([cut(0, 1), cut(0, length - 1)], axis)
+    after = jnp.concatenate([cut(1, length), cut(length - 1, length)], axis)
     phases: list[Array] = []
     for phase in range(factor):
         distance = (phase + 0.5) / factor - 0.5
-        start = 0 if distance < 0 else 2
-        beside = jax.lax.slice_in_dim(wide, start, start + length, axis=axis)
+        beside = before if distance < 0 else after
         phases.append(x + (beside - x) * abs(distance))
     shape = (*x.shape[:axis], length * factor, *x.shape[axis + 1 :])
     return jnp.reshape(jnp.stack(phases, axis + 1), shape)

@@ -33,6 +33,7 @@ from tests.conformance.kernel_problems import (
     conv3d,
     depthwise,
     grouped,
+    local,
     pool,
     recurrent,
     transposed,
@@ -46,6 +47,7 @@ load_every_op()
 PROBLEMS: Problems = {
     **transposed.PROBLEMS,
     **grouped.PROBLEMS,
+    **local.PROBLEMS,
     **conv3d.PROBLEMS,
     **conv1d.PROBLEMS,
     **conv2d.PROBLEMS,

@@ -17,7 +17,7 @@ from graphjit.ops.base import Array
 from graphjit.ops.conv.sliding import NHWC, Sliding, fitted, with_pads
 from graphjit.ops.windows import span
 
-__all__ = ["image_gradient"]
+__all__ = ["as_convolution", "image_gradient"]
 
 #: Up to this many taps, a strided gradient is a product for each of them.
 _FEW_TAPS = 9
@@ -48,9 +48,9 @@ def image_gradient(
     if sliding.strides == (1, 1):
         if few_taps and few_windows:
             return _by_taps(sliding, slope, kernel, lengths)
-        return _as_convolution(sliding, slope, kernel, lengths)
+        return as_convolution(sliding, slope, kernel, lengths)
     if kernel.shape[2] < _FEW_CHANNELS:
-        return _as_convolution(sliding, slope, kernel, lengths)
+        return as_convolution(sliding, slope, kernel, lengths)
     if few_taps or sliding.rates != (1, 1):
         return _by_taps(sliding, slope, kernel, lengths)
     return _by_phases(sliding, slope, kernel, lengths)
@@ -61,7 +61,7 @@ def _turned(kernel: Array) -> Array:
     return jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
 
 
-def _as_convolution(
+def as_convolution(
     sliding: Sliding, slope: Array, kernel: Array, lengths: Sequence[int]
 ) -> Array:
     """A convolution of the slopes, moved apart, with the kernel turned round."""

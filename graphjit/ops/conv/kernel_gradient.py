@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from graphjit.ops.base import Array
 from graphjit.ops.conv.sliding import NHWC, Pads, Sliding, fitted, with_pads
 
-__all__ = ["kernel_gradient"]
+__all__ = ["as_convolution", "kernel_gradient"]
 
 #: From this many windows an image on, products of shifted copies beat one convolution.
 _MANY_WINDOWS = 256
@@ -44,13 +44,13 @@ def kernel_gradient(
     _, rows, columns, filters = slope.shape
     channels = x.shape[-1]
     if rows * columns < _MANY_WINDOWS or min(channels, filters) < _FEW_CHANNELS:
-        return _as_convolution(sliding, x, slope, taps)
+        return as_convolution(sliding, x, slope, taps)
     if sliding.strides == (1, 1):
         return _by_shifts(sliding, x, slope, taps)
     return _by_windows(sliding, x, slope, taps)
 
 
-def _as_convolution(
+def as_convolution(
     sliding: Sliding, x: Array, slope: Array, taps: Sequence[int]
 ) -> Array:
     """One convolution: the images are its channels, the slope is its kernel."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
-from graphjit.ops.base import Array, Emit, Op, ScalesOutput, register_op
+from graphjit.ops.base import Array, Emit, Kernel, Op, ScalesOutput, register_op
+from graphjit.ops.conv.local_kernel import PLACES_FIRST
 from graphjit.ops.conv.operands import FORMAT_HINT, SPATIAL
 from graphjit.ops.dense import affine_bias
 from graphjit.ops.elementwise import Add, Multiply
@@ -34,6 +35,8 @@ class LocallyConnectedOp(Op, ScalesOutput):
         A window is flattened in the order (row, column, channel). Likewise for 1 and
         3 spatial axes.
     """
+
+    kernels: ClassVar[tuple[Kernel, ...]] = (PLACES_FIRST,)
 
     size: tuple[int, ...]
     strides: tuple[int, ...]

@@ -83,6 +83,7 @@ LAYER_ROWS: list[LayerRow] = [
         case((5, 3), function="tile", arguments={"repeats": (1, 2, 1)}, keras=None),
         case((5, 3), (5, 3), function="arctan2", keras=None),
     ),
+    row(L.CustomScaleLayer, case((5, 3), (5, 3), scale=0.2, keras=None)),
     row(L.LayerScale, case((5, 3), init_values=0.5, projection_dim=3, keras=None)),
     row(
         L.StochasticDepth,
