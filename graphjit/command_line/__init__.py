@@ -1,0 +1,1 @@
+"""The work of the command `graphjit`; what can be said to it is in `graphjit_cli`."""
