@@ -13,8 +13,9 @@ hint follows when one can be derived from the facts::
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 __all__ = [
     "CaptureError",
@@ -29,8 +30,17 @@ __all__ = [
 ]
 
 
+#: Texts quote what files and users give: longer ones lose their middle.
+_MOST_CHARS: Final = 4000
+_MOST_DETAILS: Final = 200
+#: Longer names resemble nothing, and comparing them takes the square of their length.
+_MOST_CHARS_COMPARED: Final = 100
+
+
 class GraphJitError(Exception):
     """Base of every error graphjit raises on purpose.
+
+    Every line can be printed, and none is longer than a screen, whatever it quotes.
 
     Args:
         message: One line: what is wrong, with expected and received.
@@ -41,16 +51,26 @@ class GraphJitError(Exception):
     def __init__(
         self, message: str, *, details: Iterable[str] = (), hint: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.details = tuple(details)
-        self.hint = hint
+        self.message = _printable(message)
+        super().__init__(self.message)
+        lines = [_printable(line) for line in itertools.islice(details, _MOST_DETAILS)]
+        self.details = tuple(lines)
+        self.hint = None if hint is None else _printable(hint)
 
     def __str__(self) -> str:
         lines = [self.message, *(f"  {line}" for line in self.details)]
         if self.hint is not None:
             lines.append(f"  hint: {self.hint}")
         return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    """The text without halves of characters, and without the middle of a long one."""
+    if len(text) > _MOST_CHARS:
+        half = _MOST_CHARS // 2
+        left_out = f" … ({len(text) - 2 * half} characters left out) … "
+        text = text[:half] + left_out + text[-half:]
+    return text.encode(errors="backslashreplace").decode()
 
 
 class CaptureError(GraphJitError):
@@ -100,6 +120,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("rellu", ["relu", "tanh"])
     'relu'
     """
+    if len(name) > _MOST_CHARS_COMPARED:
+        return None
     choices = {entry.lower(): entry for entry in known}
     found = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.6)
     return choices[found[0]] if found else None

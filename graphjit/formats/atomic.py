@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -19,9 +20,16 @@ def replacing(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
 
     The bytes go to a temporary file in the same folder and to the disk before it is
     renamed. If the block raises, the temporary file is removed and `path` is as it was.
+
+    Raises:
+        OSError: `path` is something else than a file, or cannot be written.
     """
     # Behind a symbolic link it is the target that is replaced.
     target = Path(os.path.realpath(path))
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        # Whoever may write to /dev could replace a device by a file.
+        text = "not a regular file, and so not replaced"
+        raise OSError(errno.EINVAL, text, str(target))
     temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import mmap
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextvars import ContextVar
 from typing import Any, Final
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
 from graphjit.errors import FormatError
 from graphjit.formats import extras
+from graphjit.formats.hdf5_heaps import check_heaps
 from graphjit.formats.limits import Limits, check_size
 from graphjit.formats.plain import shown
 
@@ -29,6 +33,7 @@ __all__ = [
     "opened",
     "opened_bytes",
     "read_array",
+    "read_checked",
     "text_attribute",
     "text_list",
 ]
@@ -38,10 +43,23 @@ _FILTERS: Final = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
 _COMPRESSING: Final = (1, 32000)
 #: How every HDF5 file begins that has no block of the user's before it.
 _SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+#: What h5py raises on damaged files; OverflowError where they lead beyond 64 bits.
+_ERRORS: Final = (
+    KeyError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+#: Steps on the way to anything: Keras takes one for each model in a model, and a few.
+_MOST_STEPS: Final = 256
 #: HDF5's number for a link that is a name of something in the same file.
 _HARD_LINK: Final = 0
 #: Below this many bytes neither a chunk nor a ratio does harm.
 _SMALL_BYTES: Final = 2**20
+#: Looks through the heaps of the file that is open, before the first is read.
+_heaps: ContextVar[Callable[[], None]] = ContextVar("heaps")
 
 
 @contextlib.contextmanager
@@ -62,7 +80,15 @@ def opened(path: str | os.PathLike[str]) -> Generator[Any]:
         head = file.read(64)
     if not h5py.is_hdf5(name):
         raise FormatError(f"{name}: not an HDF5 file: it begins with {shown(head[:8])}")
-    with _errors_of(name), h5py.File(name, "r") as root:
+
+    def check() -> None:
+        with (
+            open(path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            check_heaps(data)
+
+    with _errors_of(name), _heaps_checked_by(check), h5py.File(name, "r") as root:
         yield root
 
 
@@ -78,8 +104,26 @@ def opened_bytes(data: bytes, name: str) -> Generator[Any]:
     if not data.startswith(_SIGNATURE):
         message = f"not an HDF5 file: it begins with {shown(data[:8])}"
         raise FormatError(f"{name}: {message}")
-    with _errors_of(name), h5py.File(io.BytesIO(data), "r") as root:
+    checked = _heaps_checked_by(lambda: check_heaps(data))
+    with _errors_of(name), checked, h5py.File(io.BytesIO(data), "r") as root:
         yield root
+
+
+@contextlib.contextmanager
+def _heaps_checked_by(check: Callable[[], None]) -> Generator[None]:
+    """Let `check` run once, when the first string in a heap is asked for."""
+    done: list[None] = []
+
+    def once() -> None:
+        if not done:
+            check()
+            done.append(None)
+
+    token = _heaps.set(once)
+    try:
+        yield
+    finally:
+        _heaps.reset(token)
 
 
 @contextlib.contextmanager
@@ -90,13 +134,19 @@ def _errors_of(name: str) -> Generator[None]:
     except FormatError as error:
         message = f"{name}: {error.message}"
         raise FormatError(message, details=error.details, hint=error.hint) from None
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    except _ERRORS as error:
         text = " ".join(str(error).split())[:200]
         raise FormatError(f"{name}: corrupted HDF5: {text}") from None
+    except MemoryError:
+        # The library makes room for what a string declares before it looks for it.
+        message = "corrupted HDF5: it declares more than there is memory for"
+        raise FormatError(f"{name}: {message}") from None
 
 
 def has_child(group: Any, name: str) -> bool:
     """Whether something is linked under `name`, of whatever kind."""
+    if not isinstance(group, extras.h5py().Group):
+        return False
     return bool(group.id.links.exists(name.encode()))
 
 
@@ -109,9 +159,14 @@ def child(group: Any, path: str) -> Any:
     h5py = extras.h5py()
     where = shown(f"{group.name}/{path}".replace("//", "/"))
     found = group
-    for part in path.split("/"):
+    parts = path.split("/")
+    if len(parts) > _MOST_STEPS:
+        raise FormatError(f"{where}: {len(parts)} steps (at most {_MOST_STEPS})")
+    for part in parts:
         encoded = part.encode()
-        if part in ("", ".") or not isinstance(found, h5py.Group):
+        # HDF5's names end at a zero, so that one with more behind it is another's.
+        is_name = part not in ("", ".") and "\0" not in part
+        if not is_name or not isinstance(found, h5py.Group):
             raise FormatError(f"{where}: nothing is there")
         links = found.id.links
         if not links.exists(encoded):
@@ -139,8 +194,8 @@ def array_type(dataset: Any, limits: Limits) -> tuple[tuple[int, ...], str]:
     where = shown(dataset.name)
     if not isinstance(dataset, h5py.Dataset):
         raise FormatError(f"{where}: expected an array, received a group")
-    dtype = np.dtype(dataset.dtype)
-    if dtype.kind not in "fiub":
+    dtype = _number_type(dataset)
+    if dtype.kind not in "fiub" and dtype.name != "bfloat16":
         raise FormatError(f"{where}: expected an array of numbers, received {dtype}")
     if dataset.shape is None:
         raise FormatError(f"{where}: expected an array, received an empty dataspace")
@@ -155,7 +210,20 @@ def array_type(dataset: Any, limits: Limits) -> tuple[tuple[int, ...], str]:
 def read_array(dataset: Any, limits: Limits) -> NDArray[Any]:
     """A dataset as an array; checked as `array_type` does."""
     array_type(dataset, limits)
-    return np.asarray(dataset[()])
+    return read_checked(dataset)
+
+
+def read_checked(dataset: Any) -> NDArray[Any]:
+    """A dataset, which `array_type` has looked at, as an array."""
+    found = np.asarray(dataset[()])
+    return found.view(ml_dtypes.bfloat16) if found.dtype.kind == "V" else found
+
+
+def _number_type(dataset: Any) -> np.dtype[Any]:
+    """A dataset's dtype; h5py writes bfloat16, and nothing else, as two raw bytes."""
+    dtype = np.dtype(dataset.dtype)
+    raw = dtype.kind == "V" and dtype.fields is None and dtype.subdtype is None
+    return np.dtype(ml_dtypes.bfloat16) if raw and dtype.itemsize == 2 else dtype
 
 
 def _check_storage(dataset: Any, size_bytes: int, limits: Limits) -> None:
@@ -167,7 +235,7 @@ def _check_storage(dataset: Any, size_bytes: int, limits: Limits) -> None:
     for number in filters:
         if number not in _FILTERS:
             known = ", ".join(_FILTERS.values())
-            message = f"filter {number} is a plugin (known here: {known})"
+            message = f"filter {number} is not read (known here: {known})"
             raise FormatError(f"{where}: {message}")
     if dataset.chunks is not None:
         chunk = _bytes_of(dataset.chunks, dataset.dtype.itemsize)
@@ -241,6 +309,8 @@ def _texts(group: Any, name: str, limits: Limits) -> list[str] | None:
         raise FormatError(f"{where}: expected strings, received {attribute.dtype}")
     if count * attribute.dtype.itemsize > limits.header_bytes:
         limits.refuse("header_bytes", where, f"{count} strings")
+    if attribute.dtype.kind == "O":
+        _heaps.get()()
     value: Any = group.attrs[name]
     items: list[Any] = (
         [value] if isinstance(value, (str, bytes)) else np.ravel(value).tolist()

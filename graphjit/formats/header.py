@@ -35,6 +35,7 @@ __all__ = [
     "Header",
     "encode_header",
     "header_bytes",
+    "is_gjit",
     "read_header",
     "with_table",
 ]
@@ -131,6 +132,11 @@ def _plain(data: object, where: str) -> Any:
 
 
 # --- reading --------------------------------------------------------------------
+
+
+def is_gjit(head: bytes) -> bool:
+    """Whether a file whose first bytes these are is a `.gjit` file."""
+    return head[:1] == frame(0)[:1] and head[_MAGIC_AT:].startswith(_MAGIC)
 
 
 def read_header(source: Source, limits: Limits) -> Header:

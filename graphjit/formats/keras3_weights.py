@@ -9,13 +9,13 @@ layers under the name of the attribute that holds them. Source: Keras 3.15, savi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 from graphjit.errors import FormatError
 from graphjit.formats import extras, hdf5
 from graphjit.formats.keras_weights import StoredWeight
 from graphjit.formats.limits import Limits
+from graphjit.formats.plain import shown
 
 __all__ = ["is_keras_3", "members", "part", "variables"]
 
@@ -46,7 +46,7 @@ def variables(group: Any, limits: Limits) -> tuple[StoredWeight, ...]:
     for name in map(str, range(count)):
         dataset = hdf5.child(own, name)
         shape, _ = hdf5.array_type(dataset, limits)
-        found.append(StoredWeight(name, shape, dataset, limits))
+        found.append(StoredWeight(name, shape, dataset))
     return tuple(found)
 
 
@@ -83,20 +83,21 @@ def members(group: Any, stem: str, limits: Limits, *places: str) -> list[Any]:
 
 
 def _holds_variables(group: Any, depth: int) -> bool:
-    return any(True for _ in _datasets(group, depth))
+    return _holds(group, depth, set())
 
 
-def _datasets(group: Any, depth: int) -> Iterator[str]:
+def _holds(item: Any, depth: int, seen: set[Any]) -> bool:
+    """Whether there is an array in it; each group is looked into once."""
     h5py = extras.h5py()
-    if not isinstance(group, h5py.Group):
-        return
+    if isinstance(item, h5py.Dataset):
+        return True
+    if not isinstance(item, h5py.Group) or item in seen:
+        return False
     if depth <= 0:
-        raise FormatError(f"{group.name}: nested too deep")
-    for name in group:
-        if name in _SEEDS:
-            continue
-        child = hdf5.child(group, str(name))
-        if isinstance(child, h5py.Dataset):
-            yield str(name)
-        else:
-            yield from _datasets(child, depth - 1)
+        raise FormatError(f"{shown(item.name)}: nested too deep")
+    seen.add(item)
+    return any(
+        _holds(hdf5.child(item, str(name)), depth - 1, seen)
+        for name in item
+        if name not in _SEEDS
+    )

@@ -8,7 +8,9 @@ all that is read.
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +28,19 @@ _MAGIC: Final = b"PK\x03\x04"
 _ENCRYPTED: Final = 0x1
 #: Below this many bytes a ratio does no harm.
 _SMALL_BYTES: Final = 2**20
+#: What `zipfile` raises on damaged files; OSError where it seeks before the start.
+_ERRORS: Final = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+)
 _HINTS: Final = {
     "model.weights.npz": "in Keras 3: save the model again, with weights in HDF5",
     "model.weights.json": "in Keras 3: save the model again, without sharding",
@@ -61,28 +76,21 @@ def read_archive(path: str | os.PathLike[str], limits: Limits) -> Archive:
         OSError: It cannot be read.
     """
     name = os.fspath(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _members(archive, limits)
-    except FormatError as error:
-        message = f"{name}: {error.message}"
-        raise FormatError(message, details=error.details, hint=error.hint) from None
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        NotImplementedError,
-        EOFError,
-        ValueError,
-        RuntimeError,
-    ) as error:
-        text = " ".join(str(error).split())[:200]
-        raise FormatError(f"{name}: corrupted zip: {text}") from None
+    with open(path, "rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return _members(archive, os.fstat(file.fileno()).st_size, limits)
+        except FormatError as error:
+            message = f"{name}: {error.message}"
+            raise FormatError(message, details=error.details, hint=error.hint) from None
+        except _ERRORS as error:
+            text = " ".join(str(error).split())[:200]
+            raise FormatError(f"{name}: corrupted zip: {text}") from None
 
 
-def _members(archive: zipfile.ZipFile, limits: Limits) -> Archive:
-    infos = archive.infolist()
+def _members(archive: zipfile.ZipFile, archive_bytes: int, limits: Limits) -> Archive:
     known: dict[str, zipfile.ZipInfo] = {}
-    for info in infos:
+    for info in archive.infolist():
         if info.filename not in _MEMBERS:
             part = info.filename.replace("\\", "/").split("/")[0]
             raise FormatError(
@@ -92,6 +100,9 @@ def _members(archive: zipfile.ZipFile, limits: Limits) -> Archive:
             )
         if info.filename in known:
             raise FormatError(f"the member {info.filename} stands twice")
+        if info.compress_size > archive_bytes:
+            message = f"declares {info.compress_size} bytes, more than the file has"
+            raise FormatError(f"{info.filename}: {message}")
         known[info.filename] = info
     if _CONFIG not in known:
         raise FormatError(f"the member {_CONFIG} is missing")

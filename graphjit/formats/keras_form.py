@@ -12,6 +12,7 @@ from typing import Any, Final
 from graphjit.capture.keras_keys import OF_THE_INPUT, OURS
 from graphjit.capture.layer import LAYERS
 from graphjit.capture.model_config import MODELS, SEQUENTIAL
+from graphjit.formats.keras_words import ARGUMENTS, LAYER, beside, in_other_words
 from graphjit.narrow import mapping_of, sequence_of
 
 __all__ = ["BACKEND", "KERAS_VERSION", "keras_form"]
@@ -76,6 +77,10 @@ def _entry(
     """
     name = str(entry["class_name"])
     config = mapping_of(entry["config"]) or {}
+    words = None if name in MODELS else in_other_words(entry)
+    if words is not None:
+        made = _entry({**entry, **words}, inside, fed)
+        return {**made, OURS: {LAYER: {"class_name": name, "config": dict(config)}}}
     kept = _kept(name, config, fed)
     if name == SEQUENTIAL:
         place: dict[str, Any] = {"module": "keras", "registered_name": None}
@@ -87,6 +92,9 @@ def _entry(
     else:
         place = dict(_LAYERS) if _is_of_keras(name) else {}
         left_out = _LEFT_OUT.get(name, {})
+        config, ours = beside(name, config)
+        if ours:
+            kept = {OURS: {**kept.get(OURS, {}), ARGUMENTS: ours}}
         config = {
             **_ADDED.get(name, {}),
             **{
@@ -151,7 +159,8 @@ def _kept(name: str, config: Mapping[str, Any], fed: bool) -> dict[str, Any]:
 def _functional(config: Mapping[str, Any]) -> dict[str, Any]:
     """A functional model: the calls of the chains in it counted from 0."""
     entries = [_entry(item, inside=True, fed=True) for item in config["layers"]]
-    chains = {e["name"] for e in entries if e["class_name"] == SEQUENTIAL}
+    items = config["layers"]
+    chains = {e["name"] for e in items if e["class_name"] == SEQUENTIAL}
     for entry in entries:
         entry["inbound_nodes"] = _from_zero(entry["inbound_nodes"], chains)
     outputs = _from_zero(config["output_layers"], chains)

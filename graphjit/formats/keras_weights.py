@@ -27,8 +27,11 @@ __all__ = [
     "Stored",
     "StoredLayer",
     "StoredWeight",
+    "check_names",
     "read",
     "save",
+    "storable",
+    "write",
 ]
 
 #: What HDF5 holds in one attribute: 64 kB less what goes with it, as Keras has it.
@@ -38,6 +41,8 @@ WHOLE_MODEL: Final = "model_weights"
 #: Weights that belong to no layer; here every weight belongs to one.
 _TOP_LEVEL: Final = "top_level_model_weights"
 #: What stands at the root of Keras 3's other layout.
+#: What draws random numbers has a state, which is no weight.
+_RANDOM: Final = ("StateVar", "seed_generator_state")
 _KERAS_3: Final = ("layers", "_layer_checkpoint_dependencies", "vars")
 
 
@@ -66,21 +71,31 @@ def save(path: str | os.PathLike[str], layers: Sequence[LayerWeights]) -> None:
         OSError: The file cannot be written.
     """
     h5py = extras.h5py()
-    _check_names(layers)
+    check_names(layers)
     with replacing(path) as file, h5py.File(file.name, "w") as root:
-        _write_texts(root, "layer_names", [layer.name for layer in layers])
-        root.attrs["backend"] = np.bytes_(BACKEND)
-        root.attrs["keras_version"] = np.bytes_(KERAS_VERSION)
-        # In the order of names, so that "a" is a group before "a/b" is made in it.
-        for layer in sorted(layers, key=lambda layer: layer.name):
-            group = root.require_group(layer.name)
-            _write_texts(group, "weight_names", [name for name, _ in layer.weights])
-            for name, array in layer.weights:
-                group.create_dataset(name, data=_storable(array))
-        _write_texts(root.create_group(_TOP_LEVEL), "weight_names", [])
+        write(root, layers, KERAS_VERSION)
 
 
-def _check_names(layers: Sequence[LayerWeights]) -> None:
+def write(root: Any, layers: Sequence[LayerWeights], version: str) -> None:
+    """Write the layers into an open group, as the Keras of that version does."""
+    _write_texts(root, "layer_names", [layer.name for layer in layers])
+    root.attrs["backend"] = np.bytes_(BACKEND)
+    root.attrs["keras_version"] = np.bytes_(version)
+    # In the order of names, so that "a" is a group before "a/b" is made in it.
+    for layer in sorted(layers, key=lambda layer: layer.name):
+        group = root.require_group(layer.name)
+        _write_texts(group, "weight_names", [name for name, _ in layer.weights])
+        for name, array in layer.weights:
+            group.create_dataset(name, data=storable(array))
+    _write_texts(root.create_group(_TOP_LEVEL), "weight_names", [])
+
+
+def check_names(layers: Sequence[LayerWeights]) -> None:
+    """Refuse names that cannot stand in such a file.
+
+    Raises:
+        FormatError: It says which.
+    """
     names = [layer.name for layer in layers]
     paths = [f"{layer.name}/{name}" for layer in layers for name, _ in layer.weights]
     for name in (*names, *paths):
@@ -97,7 +112,7 @@ def _check_names(layers: Sequence[LayerWeights]) -> None:
             )
 
 
-def _storable(array: Any) -> NDArray[Any]:
+def storable(array: Any) -> NDArray[Any]:
     """An array in a type that every reader of HDF5 knows."""
     found = np.asarray(array)
     # bfloat16 and its like are no types of NumPy's own; float32 holds their values.
@@ -133,11 +148,10 @@ class StoredWeight:
     name: str
     shape: tuple[int, ...]
     dataset: Any
-    limits: Limits
 
     def read(self) -> NDArray[Any]:
         """The array."""
-        return hdf5.read_array(self.dataset, self.limits)
+        return hdf5.read_checked(self.dataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +244,9 @@ def _stored_weights(group: Any, limits: Limits) -> tuple[StoredWeight, ...]:
         raise FormatError(message)
     found: list[StoredWeight] = []
     for name in names:
+        if name.rpartition("/")[2].partition(":")[0] in _RANDOM:
+            continue
         dataset = hdf5.child(group, name)
         shape, _ = hdf5.array_type(dataset, limits)
-        found.append(StoredWeight(name, shape, dataset, limits))
+        found.append(StoredWeight(name, shape, dataset))
     return tuple(found)

@@ -22,6 +22,7 @@ class Limits:
 
     Attributes:
         header_bytes: Size of the header: graph, layer table, tensor table.
+        yaml_bytes: Size of a text in YAML; reading so much takes half a minute.
         values: Numbers, strings, … in the header.
         depth: Nesting of the header; a body graph in a body graph counts six or more.
         nodes: Nodes of a graph, those of its bodies included.
@@ -34,6 +35,7 @@ class Limits:
     """
 
     header_bytes: int = 32 * 2**20
+    yaml_bytes: int = 2 * 2**20
     values: int = 4_000_000
     depth: int = 64
     nodes: int = 100_000

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, cast
 
@@ -22,6 +24,14 @@ __all__ = ["json_text", "read_json", "read_yaml", "yaml_text"]
 #: What Keras 1 wrote for a tuple; any other tag of Python's names code.
 _TUPLE_TAG: Final = "tag:yaml.org,2002:python/tuple"
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
+_INT_TAG: Final = "tag:yaml.org,2002:int"
+_FLOAT_TAG: Final = "tag:yaml.org,2002:float"
+_MOST_DIGITS: Final = 100
+#: Integers are those of 64 bits, with a sign or without.
+_LEAST_INT: Final = -(2**63)
+_MOST_INT: Final = 2**64 - 1
+#: Half of a character that UTF-16 writes in two.
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 def read_json(text: str | bytes, limits: Limits) -> Any:
@@ -53,6 +63,9 @@ def read_yaml(text: str | bytes, limits: Limits) -> Any:
         ImportError: PyYAML is not installed.
     """
     yaml = extras.yaml()
+    if len(text) > limits.yaml_bytes:
+        found = f"a text of {len(text)} characters"
+        limits.refuse("yaml_bytes", "YAML", found)
     checked = _checked(text, "YAML", limits)
     try:
         data = yaml.load(checked, Loader=_yaml_loader())
@@ -60,7 +73,9 @@ def read_yaml(text: str | bytes, limits: Limits) -> Any:
         raise FormatError(f"YAML: {_one_line(error.problem)}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise FormatError(f"not valid YAML: {_one_line(error)}") from None
-    return _Plain("YAML", limits).copy(data)
+    plain = _Plain("YAML", limits)
+    plain.count(data, {})
+    return plain.copy(data)
 
 
 def yaml_text(data: Mapping[str, Any], **options: Any) -> str:
@@ -100,6 +115,28 @@ class _Plain:
         self._limits = limits
         self._count = 0
 
+    def count(self, data: Any, known: dict[int, int], depth: int = 0) -> int:
+        """Refuse too many values before they are copied, each object counted once.
+
+        Args:
+            data: What may be in many places.
+            known: What was counted, by identity.
+            depth: Of `data` in the whole.
+        """
+        if depth > self._limits.depth:
+            self._limits.refuse("depth", self._kind, "nested deeper")
+        entries = mapping_of(data)
+        items = sequence_of(data) if entries is None else list(entries.values())
+        if items is None:
+            return 1
+        if id(data) not in known:
+            counts = [self.count(item, known, depth + 1) for item in items]
+            known[id(data)] = 1 + sum(counts)
+        if known[id(data)] > self._limits.values:
+            found = f"{known[id(data)]} values, aliases written out"
+            self._limits.refuse("values", self._kind, found)
+        return known[id(data)]
+
     def copy(self, data: Any, depth: int = 0) -> Any:
         self._count += 1
         if self._count > self._limits.values:
@@ -111,15 +148,25 @@ class _Plain:
             for key in entries:
                 if type(key) is not str:
                     self._refuse("strings as keys", key)
+                self._check_text(key)
             return {key: self.copy(item, depth + 1) for key, item in entries.items()}
         items = sequence_of(data)
         if items is not None:
             return [self.copy(item, depth + 1) for item in items]
         if isinstance(data, float) and not math.isfinite(data):
             self._refuse("finite numbers", data)
-        if data is not None and type(data) not in (bool, int, float, str):
+        if isinstance(data, str):
+            self._check_text(data)
+        elif isinstance(data, int) and not _LEAST_INT <= data <= _MOST_INT:
+            self._refuse("integers of 64 bits", data)
+        elif data is not None and type(data) not in (bool, int, float):
             self._refuse("numbers, strings, lists and objects", data)
         return data
+
+    def _check_text(self, text: str) -> None:
+        """JSON and YAML can write half a character, which nothing can print."""
+        if not text.isascii() and _HALF.search(text):
+            self._refuse("whole characters", text)
 
     def _refuse(self, wanted: str, received: object) -> NoReturn:
         message = f"expected {wanted}, received {shown(received)}"
@@ -141,8 +188,8 @@ def _parsed(text: str) -> Any:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        repeated = next(name for name, count in counts.items() if count > 1)
         raise ValueError(f"key {shown(repeated)} stands twice")
     return found
 
@@ -168,7 +215,8 @@ def _yaml_loader() -> type[Any]:
             keys = [getattr(key, "value", None) for key, _ in node.value]
             texts = [key for key in keys if isinstance(key, str)]
             if len(set(texts)) < len(texts):
-                repeated = next(key for key in texts if texts.count(key) > 1)
+                counts = Counter(texts)
+                repeated = next(key for key in counts if counts[key] > 1)
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {shown(repeated)} stands twice", node.start_mark
                 )
@@ -190,6 +238,19 @@ def _yaml_loader() -> type[Any]:
             node.start_mark,
         )
 
+    def number(make: Any) -> Any:
+        def construct(loader: Any, node: Any) -> Any:
+            # Numbers to the base 60, with colons, take the square of their length.
+            if len(str(node.value)) > _MOST_DIGITS:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"a number of {len(node.value)} digits", node.start_mark
+                )
+            return make(loader, node)
+
+        return construct
+
+    Loader.add_constructor(_INT_TAG, number(base.construct_yaml_int))
+    Loader.add_constructor(_FLOAT_TAG, number(base.construct_yaml_float))
     Loader.add_constructor(_TUPLE_TAG, tuple_as_list)
     Loader.add_constructor(None, refused)  # for every other tag
     return Loader

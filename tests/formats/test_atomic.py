@@ -51,6 +51,15 @@ def test_a_failure_while_writing(path: Path) -> None:
     unchanged(path)
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="not a regular file, and so not replaced"):
+        container.save(pipe, samples.tiny(), new_tensors())
+    assert pipe.is_fifo()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
+
+
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_a_failure_of_the_system(
     function: str, path: Path, monkeypatch: pytest.MonkeyPatch

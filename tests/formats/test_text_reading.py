@@ -52,6 +52,10 @@ def test_a_byte_order_mark_is_no_matter() -> None:
         ("1" * 5000, "not valid JSON: Exceeds the limit"),
         (b"\xff{}", "JSON: expected UTF-8: invalid start byte"),
         (3, "JSON: expected a text, received int"),
+        (f'{{"a": {2**64}}}', "JSON: expected integers of 64 bits, received 184467"),
+        (f'{{"a": {-(2**63) - 1}}}', "JSON: expected integers of 64 bits, received -9"),
+        ('{"a": "\\ud800"}', "JSON: expected whole characters, received '.ud800'"),
+        ('{"\\udfffb": 1}', "JSON: expected whole characters"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -80,6 +84,8 @@ def test_json_refused(text: str | bytes, message: str) -> None:
         ("a: &a {b: 1}\nc: {<<: *a}", r"YAML: merge keys \(<<\) are not read"),
         ("&a !!python/tuple [*a]", "YAML: found unconstructable recursive node"),
         ("1: 2", "YAML: expected strings as keys, received 1"),
+        ("a: 1" + ":59" * 40, "YAML: a number of 121 digits"),
+        ("a: 1." + "0" * 100, "YAML: a number of 102 digits"),
         ("a: 1\n--- \nb: 2", "not valid YAML: expected a single document"),
     ],
     ids=lambda value: str(value)[:20],
@@ -102,7 +108,7 @@ def test_aliases_count_where_they_stand() -> None:
         items = ", ".join([f"*a{at - 1}"] * 10)
         lines.append(f"a{at}: &a{at} [{items}]")
     with pytest.raises(
-        FormatError, match=r"more than 4000000 \(limit values = 4000000"
+        FormatError, match=r"11111111 values, aliases written out \(limit values = 4"
     ):
         read_yaml("\n".join(lines), DEFAULT_LIMITS)
     with pytest.raises(FormatError, match=r"nested deeper \(limit depth = 64"):
@@ -116,6 +122,11 @@ def test_limits_can_be_raised() -> None:
     assert read_json(deep, Limits(depth=100))
     with pytest.raises(FormatError, match="a text of 140 characters"):
         read_json(deep, Limits(header_bytes=100))
+    with pytest.raises(FormatError, match=r"140 characters \(limit yaml_bytes = 100"):
+        read_yaml(deep, Limits(yaml_bytes=100))
+    numbers = {"a": [2**64 - 1, -(2**63), 1.5]}
+    assert read_json(json.dumps(numbers), DEFAULT_LIMITS) == numbers
+    assert read_yaml(json.dumps(numbers), DEFAULT_LIMITS) == numbers
 
 
 @pytest.mark.parametrize("kind", ["json", "yaml"])
