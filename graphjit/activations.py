@@ -10,7 +10,8 @@ can be called on arrays::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -127,17 +128,68 @@ def get(identifier: Any) -> Activation:
     if isinstance(identifier, Activation):
         return identifier
     if isinstance(identifier, str):
-        return ACTIVATIONS.get(identifier)
+        return _with_settings(identifier) or ACTIVATIONS.get(identifier)
     written = mapping_of(identifier)
     if written is not None:
         inner = written.get("config", written.get("class_name"))
         config = mapping_of(inner)
+        if config is not None and written.get("class_name") in _LAYERS:
+            return _of_layer(str(written["class_name"]), config)
         name = inner if config is None else config.get("name")
         if isinstance(name, str):
-            return ACTIVATIONS.get(name)
+            return get(name)
     elif callable(identifier):
         return _from_function(identifier)
     expected(CaptureError, "activation", "a name or a function", identifier)
+
+
+#: Layers that stand in the place of activations: their settings, by our fields.
+_LAYERS: Final[dict[str, dict[str, str]]] = {
+    "ELU": {"alpha": "alpha"},
+    "LeakyReLU": {"alpha": "negative_slope", "negative_slope": "negative_slope"},
+    "ReLU": {
+        "max_value": "max_value",
+        "negative_slope": "negative_slope",
+        "threshold": "threshold",
+    },
+    "ThresholdedReLU": {"theta": "theta"},
+}
+#: Ops with settings by the names before their brackets, as in "relu(max_value=6.0)".
+_SETTABLE: Final[dict[str, type[Op]]] = {
+    "elu": ew.Elu,
+    "relu": ew.Relu,
+    "thresholded_relu": ew.ThresholdedRelu,
+}
+_WRITTEN: Final = re.compile(r"(\w+)\((\w+=[\w.+-]+(?:, \w+=[\w.+-]+)*)\)")
+
+
+def _of_layer(class_name: str, config: Mapping[str, Any]) -> Activation:
+    """The activation that a layer's configuration stands for."""
+    start = {"LeakyReLU": {"negative_slope": 0.3}, "ThresholdedReLU": {"theta": 1.0}}
+    given: dict[str, Any] = dict(start.get(class_name, {}))
+    for theirs, ours in _LAYERS[class_name].items():
+        # Keras 2 and 3 write numbers as arrays now and then.
+        value = config.get(theirs)
+        value = (mapping_of(value) or {}).get("value", value)
+        if isinstance(value, (int, float)):
+            given[ours] = float(value)
+    kind = {"ELU": "elu", "ThresholdedReLU": "thresholded_relu"}.get(class_name, "relu")
+    written = ", ".join(f"{name}={value!r}" for name, value in sorted(given.items()))
+    return get(f"{kind}({written})" if written else kind)
+
+
+def _with_settings(name: str) -> Activation | None:
+    """The activation of a name with settings; None for any other."""
+    match = _WRITTEN.fullmatch(name)
+    kind = _SETTABLE.get(match[1]) if match else None
+    if match is None or kind is None:
+        return None
+    try:
+        pairs = (part.split("=") for part in match[2].split(", "))
+        op = kind(**{field: float(value) for field, value in pairs})
+    except (TypeError, ValueError):
+        return None
+    return Activation(name, lambda _: op)
 
 
 def _from_function(fn: Callable[..., Any]) -> Activation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as replaced
 from typing import Any, Final
@@ -41,6 +40,7 @@ from graphjit.passes.pipeline import INFERENCE, current_platform, run
 from graphjit.passes.prologue import split_prologue
 from graphjit.passes.select_kernels import SelectKernels
 from graphjit.ready_inputs import ready_inputs
+from graphjit.report import report
 from graphjit.tuning import Tuning
 from graphjit.variables import device_copy, flatten, leaf, nest
 from graphjit.warming import known_shape, row_shapes, warm_inputs
@@ -340,28 +340,22 @@ class Executable:
         """Bytes of weights and activations for a batch of one."""
         return self.cost().bytes
 
-    def explain(self) -> str:
-        """Per pass what it did and refused and why; op counts before and after."""
-        before = Counter(node.op.kind for node in self._source.nodes)
-        after = Counter(node.op.kind for node in self.graph.nodes)
-        cost = self.cost()
-        lines = [
+    def explain(self, batch_size: int = 1) -> str:
+        """What passes did and refused and why, the kernels, the cost.
+
+        Args:
+            batch_size: The batch that the cost is counted for.
+        """
+        return report(
+            self._source,
+            self.graph,
+            self.log,
             f"graph {self._source.name!r} for {self.target}",
-            f"ops: {sum(before.values())} -> {sum(after.values())} "
-            f"(and {len(self.prologue.nodes)} in the prologue, run once)",
-            f"transposes: {before['transpose']} -> {after['transpose']}",
-            f"batch of 1: {cost.flops:,} FLOPs, {cost.weight_bytes:,} bytes of "
-            f"weights, {cost.activation_bytes:,} bytes of activations",
-            self._explain_sizes(),
-            "",
-            str(self.log),
-            "",
-            *([] if self.tuning is None else [str(self.tuning), ""]),
-            "kind: before -> after",
-        ]
-        for kind in sorted(before | after):
-            lines.append(f"    {kind}: {before[kind]} -> {after[kind]}")
-        return "\n".join(lines)
+            batch_size,
+            prologue=self.prologue,
+            sizes=self._explain_sizes(),
+            tuning=self.tuning,
+        )
 
     def _explain_sizes(self) -> str:
         if self.sizes is None:

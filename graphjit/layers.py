@@ -85,6 +85,7 @@ from graphjit.ops.norm_layers import (
     RMSNormalization,
     UnitNormalization,
 )
+from graphjit.ops.operation_layer import Operation
 from graphjit.ops.passing_layers import ActivityRegularization, Identity
 from graphjit.ops.pool_layers import (
     AveragePooling1D,
@@ -102,6 +103,7 @@ from graphjit.ops.recurrent.rnn import RNN, StackedRNNCells
 from graphjit.ops.recurrent.simple_rnn import SimpleRNN, SimpleRNNCell
 from graphjit.ops.recurrent.time_distributed import TimeDistributed
 from graphjit.ops.rescaling import Rescaling
+from graphjit.ops.residual_layers import CustomScaleLayer, LayerScale, StochasticDepth
 from graphjit.ops.shape_layers import Flatten, Permute, RepeatVector, Reshape
 from graphjit.ops.upsample_layers import UpSampling1D, UpSampling2D, UpSampling3D
 
@@ -166,6 +168,7 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CustomScaleLayer",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
@@ -198,6 +201,7 @@ __all__ = [
     "Lambda",
     "Layer",
     "LayerNormalization",
+    "LayerScale",
     "LeakyReLU",
     "LocallyConnected1D",
     "LocallyConnected2D",
@@ -214,6 +218,7 @@ __all__ = [
     "MultiHeadAttention",
     "Multiply",
     "Normalization",
+    "Operation",
     "PReLU",
     "ParametricSoftplus",
     "Permute",
@@ -234,6 +239,7 @@ __all__ = [
     "SpatialDropout2D",
     "SpatialDropout3D",
     "StackedRNNCells",
+    "StochasticDepth",
     "Subtract",
     "ThresholdedReLU",
     "TimeDistributed",

@@ -23,6 +23,7 @@ from graphjit.configurable import (
 )
 from graphjit.errors import CaptureError, ShapeError, expected
 from graphjit.losses import Loss, label_of, paired
+from graphjit.narrow import mapping_of
 
 __all__ = [
     "ACCURACY",
@@ -299,6 +300,10 @@ def get(identifier: object, where: str = "metric") -> Metric | Loss:
 def _is_loss(identifier: object) -> bool:
     if isinstance(identifier, type):
         return issubclass(identifier, Loss)
+    written = mapping_of(identifier)
+    if written is not None:
+        name = written.get("class_name")
+        return name in losses.LOSSES and name not in METRICS
     return isinstance(identifier, Loss)
 
 

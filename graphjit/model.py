@@ -243,8 +243,7 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         """Print a table of layers, shapes, params and connections."""
         from graphjit.summary import render
 
-        frozen = self.frozen_layers()
-        render(self.graph, lambda name: _covers(frozen, name), line_length, print_fn)
+        render(self.graph, self.frozen_layers(), line_length, print_fn)
 
     def _repr_html_(self) -> str:
         """The model drawn, for notebooks."""
@@ -568,10 +567,6 @@ def weight_penalties(graph: Graph, arrays: Mapping[str, Any]) -> dict[str, jax.A
 
 def _dims(type_: TensorType) -> tuple[Dim, ...]:
     return tuple(None if dim == BATCH else dim for dim in type_.shape)
-
-
-def _covers(paths: Sequence[str], name: str) -> bool:
-    return any(name == path or name.startswith(f"{path}/") for path in paths)
 
 
 def _one_or_list(items: Sequence[Any]) -> Any:

@@ -23,7 +23,7 @@ from graphjit.lower import x64_scope
 from graphjit.model import Model
 from graphjit.variables import device_copy
 
-__all__ = ["from_bytes", "load", "save", "to_bytes"]
+__all__ = ["from_bytes", "load", "model_of", "save", "to_bytes"]
 
 
 def save(model: Model, path: str | PathLike[str]) -> None:
@@ -51,7 +51,7 @@ def load(
         FormatError: The file is foreign, newer, truncated or corrupted.
     """
     contents = container.load(path, mmap=mmap, limits=limits or DEFAULT_LIMITS)
-    return _model(contents)
+    return model_of(contents)
 
 
 def to_bytes(model: Model) -> bytes:
@@ -66,7 +66,7 @@ def from_bytes(data: bytes, *, limits: Limits | None = None) -> Model:
         FormatError: The bytes are foreign, newer, truncated or corrupted.
     """
     contents = container.decode(data, limits=limits or DEFAULT_LIMITS)
-    return _model(contents)
+    return model_of(contents)
 
 
 def saved_graph(model: Model) -> Graph:
@@ -103,7 +103,7 @@ def _sections(model: Model) -> dict[str, Any]:
     return found
 
 
-def _model(contents: Contents) -> Model:
+def model_of(contents: Contents) -> Model:
     """A model of a graph: with its layers, where they can be made again."""
     graph, tensors = contents.graph, contents.tensors
     model = _rebuilt(graph) or _opaque(graph)

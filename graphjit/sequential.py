@@ -197,6 +197,11 @@ class Sequential(Model):
             self.build(given.inputs[0].shape)
         return super().fragment(given)
 
+    def build_for(self, shape: Sequence[Any]) -> None:
+        """Build the chain for an input of this shape, if it is not known yet."""
+        if not self._inputs and self._stack:
+            self.build((None, *shape[1:]))
+
     def get_config(self) -> dict[str, Any]:
         """The configuration as plain data, in Keras 2's form."""
         if self._inputs and self._stack:

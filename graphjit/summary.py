@@ -8,8 +8,9 @@ from typing import Any
 
 from graphjit.capture.model_config import MODELS
 from graphjit.ir import NO_CALL, Graph, LayerCall
+from graphjit.printable import printable
 
-__all__ = ["render", "rows_of"]
+__all__ = ["counts_of", "render", "rows_of"]
 
 Row = tuple[str, str, str, str]
 
@@ -54,21 +55,26 @@ def _params_of(graph: Graph, call: LayerCall) -> list[str]:
 
 def render(
     graph: Graph,
-    frozen: Callable[[str], bool],
+    frozen: Sequence[str],
     line_length: int | None,
     print_fn: Callable[[str], Any] | None,
 ) -> None:
-    """Print the table with rich, or give its lines to `print_fn`."""
+    """Print the table with rich, or give its lines to `print_fn`.
+
+    Names may come from a file: they are neither markup nor escape sequences.
+    """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f'Model: "{graph.name}"', title_justify="left")
+    title = Text(printable(f'Model: "{graph.name}"'))
+    table = Table(title=title, title_justify="left")
     table.add_column("Layer (type)")
     table.add_column("Output shape")
     table.add_column("Params", justify="right")
     table.add_column("Connected to")
     for row in rows_of(graph):
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     if print_fn is None:
         console = Console(width=line_length)
         console.print(table)
@@ -81,16 +87,30 @@ def render(
         print_fn(line)
 
 
-def _totals(graph: Graph, frozen: Callable[[str], bool]) -> str:
-    sizes = _sizes(graph)
-    total = sum(sizes.values())
-    trainable = sum(
-        sizes[p.name]
-        for p in graph.params
-        if p.name in sizes and p.trainable and not frozen(p.name)
-    )
+def _totals(graph: Graph, frozen: Sequence[str]) -> str:
+    total, trainable = counts_of(graph, frozen)
     return (
         f"Total params: {total:,}\n"
         f"Trainable params: {trainable:,}\n"
         f"Non-trainable params: {total - trainable:,}"
     )
+
+
+def counts_of(graph: Graph, frozen: Sequence[str]) -> tuple[int, int]:
+    """How many numbers the weights hold: all of them, and those that train.
+
+    Args:
+        graph: Of a model.
+        frozen: Paths of the layers that are not trained.
+    """
+    sizes = _sizes(graph)
+    trainable = sum(
+        sizes[p.name]
+        for p in graph.params
+        if p.name in sizes and p.trainable and not _covers(frozen, p.name)
+    )
+    return sum(sizes.values()), trainable
+
+
+def _covers(paths: Sequence[str], name: str) -> bool:
+    return any(name == path or name.startswith(f"{path}/") for path in paths)

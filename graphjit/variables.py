@@ -6,7 +6,7 @@ A param is called ``layer/slot``; ``encoder/conv/kernel`` nests as
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from graphjit.host_random import numpy_dtype
 from graphjit.ir import Param
 from graphjit.narrow import mapping_of
 
-__all__ = ["device_copy", "flatten", "leaf", "nest"]
+__all__ = ["device_copies", "device_copy", "flatten", "leaf", "nest"]
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,4 +81,14 @@ def device_copy(given: Any, dtype: str) -> jax.Array:
     who goes on writing to it would change the weights; and it compiles a program for
     every shape. `device_put` may keep the memory it is given: here nobody else has it.
     """
-    return jax.device_put(np.array(given, dtype=numpy_dtype(dtype), copy=True))
+    return jax.device_put(_copied(given, dtype))
+
+
+def device_copies(given: Sequence[Any], dtypes: Sequence[str]) -> list[jax.Array]:
+    """`device_copy` of several arrays, in one dispatch."""
+    copies = [_copied(item, dtype) for item, dtype in zip(given, dtypes, strict=True)]
+    return jax.device_put(copies)
+
+
+def _copied(given: Any, dtype: str) -> np.ndarray[Any, Any]:
+    return np.array(given, dtype=numpy_dtype(dtype), copy=True)

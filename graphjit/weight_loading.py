@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
-from graphjit.capture.cell import as_variable, wide_scope
+from graphjit.capture.cell import as_variables, wide_scope
 from graphjit.errors import DataError, FormatError
 from graphjit.formats.keras_arrays import (
     Writer,
@@ -164,10 +164,7 @@ class Loader:
         """Put everything into the variables: all of it or, where it raises, nothing."""
         params = [replace(w.cell.param, name=w.name) for w, _ in self._found]
         with wide_scope(params):
-            arrays = [
-                as_variable(param, array)
-                for param, (_, array) in zip(params, self._found, strict=True)
-            ]
+            arrays = as_variables(params, [array for _, array in self._found])
         for (weight, _), array in zip(self._found, arrays, strict=True):
             weight.cell.write(array)
 

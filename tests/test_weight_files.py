@@ -16,7 +16,7 @@ import pytest
 import graphjit as gj
 import graphjit.layers as L  # noqa: N812
 from graphjit.errors import CaptureError, DataError, FormatError
-from graphjit.formats import atomic, keras_weights
+from graphjit.formats import atomic, hdf5, keras_weights
 from graphjit.formats.limits import DEFAULT_LIMITS
 from tests.conformance.layer_table import LAYER_ROWS
 from tests.test_model_text import (
@@ -460,7 +460,7 @@ def test_a_file_of_tf_keras(tmp_path: Path) -> None:
 
 def _shapes(path: Path) -> dict[str, list[tuple[int, ...]]]:
     """The shapes of the arrays of every layer, in their order."""
-    with h5py.File(path) as file:
+    with hdf5.opened(path) as file:
         layers = keras_weights.read(file, DEFAULT_LIMITS).layers
         return {layer.name: [w.shape for w in layer.weights] for layer in layers}
 

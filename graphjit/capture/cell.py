@@ -14,11 +14,12 @@ import numpy as np
 
 from graphjit.errors import CaptureError, DataError
 from graphjit.ir import Param
-from graphjit.variables import device_copy
+from graphjit.variables import device_copies, device_copy
 
 __all__ = [
     "Cell",
     "as_variable",
+    "as_variables",
     "first_value",
     "read_weights",
     "size_of",
@@ -91,20 +92,37 @@ def as_variable(param: Param, given: Any) -> jax.Array:
         DataError: Its shape is another, or it is not numeric.
     """
     array = given if isinstance(given, jax.Array) else np.asarray(given)
+    _check(param, array)
+    if not isinstance(array, jax.Array):
+        return device_copy(array, param.type.dtype)
+    if array.dtype.name == param.type.dtype:
+        return array  # what training writes after every epoch: no dispatch
+    return array.astype(param.type.dtype)
+
+
+def as_variables(
+    params: Sequence[Param], given: Sequence[np.ndarray[Any, Any]]
+) -> list[jax.Array]:
+    """`as_variable` of several arrays, copied to the device together.
+
+    Raises:
+        DataError: One has another shape, or is not numeric.
+    """
+    for param, array in zip(params, given, strict=True):
+        _check(param, array)
+    return device_copies(given, [param.type.dtype for param in params])
+
+
+def _check(param: Param, array: Any) -> None:
     if tuple(array.shape) != param.type.shape:
         raise DataError(
             f"variable {param.name!r}: expected shape {param.type.shape}, received "
             f"{tuple(array.shape)}"
         )
-    if isinstance(array, jax.Array) and array.dtype.name == param.type.dtype:
-        return array  # what training writes after every epoch: no dispatch
     if not jnp.issubdtype(array.dtype, jnp.number) and array.dtype != np.bool_:
         raise DataError(
             f"variable {param.name!r}: expected numbers, received {array.dtype}"
         )
-    if isinstance(array, jax.Array):
-        return array.astype(param.type.dtype)
-    return device_copy(array, param.type.dtype)
 
 
 def _shape(param: Param) -> tuple[int, ...]:

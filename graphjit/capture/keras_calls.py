@@ -7,7 +7,7 @@ as one, and Keras 3 has another form of a call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from graphjit.capture.model_config import MODELS, SEQUENTIAL
 from graphjit.errors import CaptureError
 from graphjit.narrow import mapping_of, sequence_of
 
-__all__ = ["functional_form"]
+__all__ = ["functional_form", "is_reference"]
 
 #: A reference to a tensor: layer, call, index, and further arguments or nothing.
 _Reference = list[Any]
@@ -32,17 +32,15 @@ def functional_form(config: Mapping[str, Any]) -> dict[str, Any]:
     modern = any(mapping_of(node) is not None for e in entries for node in e.nodes)
     nodes = {e.name: [_node(e.name, n, counts) for n in e.nodes] for e in entries}
     outputs = _ends(config, "output_layers")
-    models = [e for e in entries if e.class_name in MODELS]
-    for entry in models:
-        if modern:
-            # Keras 3 counts from 1 only here, and only for a functional model.
-            if entry.class_name != SEQUENTIAL:
-                outputs = _recounted(outputs, entry.name)
-            continue
-        used = [ref[1] for ref in _references([nodes, outputs], entry.name)]
-        if used and max(used) == counts[entry.name]:
-            nodes = _recounted(nodes, entry.name)
-            outputs = _recounted(outputs, entry.name)
+    models = {e.name: e.class_name for e in entries if e.class_name in MODELS}
+    if modern:
+        # Keras 3 counts from 1 only here, and only for a functional model.
+        functional = {name for name, cls in models.items() if cls != SEQUENTIAL}
+        outputs = _recounted(outputs, functional)
+    else:
+        last = _last_calls([nodes, outputs], models)
+        from_one = {name for name, call in last.items() if call == counts[name]}
+        nodes, outputs = _recounted(nodes, from_one), _recounted(outputs, from_one)
     layers = [
         {**e.data, "name": e.name, "inbound_nodes": nodes[e.name]} for e in entries
     ]
@@ -96,14 +94,15 @@ def _flat(name: str, node: Any, layers: Mapping[str, Any]) -> Iterator[_Referenc
     if items is None:
         message = f"expected the inputs of a call as a list, received {node!r}"
         raise CaptureError(f"layer {name!r}: {message}")
-    if _is_reference(items) and items[0] in layers:
+    if is_reference(items) and items[0] in layers:
         yield items
         return
     for item in items:
         yield from _flat(name, item, layers)
 
 
-def _is_reference(items: list[Any]) -> bool:
+def is_reference(items: list[Any]) -> bool:
+    """Whether a list is a reference to a tensor."""
     return (
         len(items) >= 3
         and isinstance(items[0], str)
@@ -175,7 +174,7 @@ def _history(value: Any) -> _Reference | None:
         return None
     config = mapping_of(found.get("config")) or {}
     history = sequence_of(config.get("keras_history"))
-    if history is None or not _is_reference(history):
+    if history is None or not is_reference(history):
         raise CaptureError(f"a tensor's keras_history is broken: {history!r}")
     return history[:3]
 
@@ -196,31 +195,31 @@ def _ends(config: Mapping[str, Any], key: str) -> list[Any]:
     items = sequence_of(value)
     if items is None:
         raise CaptureError(f"a model's configuration: expected a list under {key!r}")
-    return [items] if _is_reference(items) else items
+    return [items] if is_reference(items) else items
 
 
-def _references(value: Any, name: str) -> Iterator[_Reference]:
-    """Every reference to the layer called `name`."""
-    found = mapping_of(value)
-    items = list(found.values()) if found is not None else sequence_of(value) or []
-    if found is None and _is_reference(items) and items[0] == name:
-        yield items
-    for item in items:
-        yield from _references(item, name)
+def _last_calls(value: Any, names: Container[str]) -> dict[str, int]:
+    """Of the layers called so, the last call that something refers to."""
+    last: dict[str, int] = {}
+    left = [value]
+    while left:
+        item = left.pop()
+        found = mapping_of(item)
+        items = list(found.values()) if found is not None else sequence_of(item) or []
+        if found is None and is_reference(items) and items[0] in names:
+            last[items[0]] = max(items[1], last.get(items[0], items[1]))
+        left += items
+    return last
 
 
-def _recounted(value: Any, name: str) -> Any:
-    """`value` with the calls of one layer counted from 0 that were counted from 1."""
-    return _mapped(value, lambda ref: [ref[0], ref[1] - 1, *ref[2:]], name)
-
-
-def _mapped(value: Any, change: Callable[[list[Any]], list[Any]], name: str) -> Any:
+def _recounted(value: Any, names: Container[str]) -> Any:
+    """`value` with the calls of some layers counted from 0 that were counted from 1."""
     found = mapping_of(value)
     if found is not None:
-        return {key: _mapped(item, change, name) for key, item in found.items()}
+        return {key: _recounted(item, names) for key, item in found.items()}
     items = sequence_of(value)
     if items is None:
         return value
-    if _is_reference(items) and items[0] == name:
-        items = change(items)
-    return [_mapped(item, change, name) for item in items]
+    if is_reference(items) and items[0] in names:
+        items = [items[0], items[1] - 1, *items[2:]]
+    return [_recounted(item, names) for item in items]

@@ -66,6 +66,7 @@ class ConfigReader:
             CaptureError: The class or a key is not known; the message names both.
         """
         found = mapping_of(entry)
+        found = None if found is None else _in_our_words(found)
         if found is None or not isinstance(found.get("class_name"), str):
             _refuse_entry(entry)
         shared = found.get("shared_object_id")
@@ -229,12 +230,24 @@ class ConfigReader:
         return self.of_class(cls, config)
 
 
+def _in_our_words(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry that Keras reads as a chain, as the layer that it is here."""
+    kept = mapping_of(entry.get(OURS)) or {}
+    layer = mapping_of(kept.get("layer"))
+    return entry if layer is None else {**layer, **_called(entry)}
+
+
+def _called(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: entry[key] for key in ("name", "inbound_nodes") if key in entry}
+
+
 def _with_input(entry: Mapping[str, Any]) -> Any:
     """An entry's configuration, with what our texts keep beside it."""
     config, kept = mapping_of(entry.get("config")), mapping_of(entry.get(OURS))
     if config is None or kept is None:
         return entry.get("config")
     told = {key: kept[key] for key in OF_THE_INPUT if key in kept}
+    told.update(mapping_of(kept.get("arguments")) or {})
     layers = sequence_of(config.get("layers"))
     if layers is not None and "input_layer" in kept:
         told["layers"] = [kept["input_layer"], *layers]
@@ -283,7 +296,8 @@ def _unwrapped(value: Any) -> Any:
             return _unwrapped(found.get("items"))
         if found.get("class_name") in ("__numpy__", "__tensor__"):
             return (mapping_of(found.get("config")) or {}).get("value")
-        return value
+        # A number that was one of NumPy's: {"type": "ndarray", "value": 0.3}.
+        return found["value"] if set(found) == {"type", "value"} else value
     items = sequence_of(value)
     return value if items is None else [_unwrapped(item) for item in items]
 

@@ -101,6 +101,10 @@ _BY_CLASS: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "SeparableConv2D": _SEPARABLE,
     "SimpleRNN": _RECURRENT,
     "SimpleRNNCell": _RECURRENT,
+    # tf.keras makes these of Dropout, which has a shape of its own.
+    "SpatialDropout1D": {"noise_shape": (None,)},
+    "SpatialDropout2D": {"noise_shape": (None,)},
+    "SpatialDropout3D": {"noise_shape": (None,)},
     "StackedRNNCells": {"reverse_state_order": (None, False)},
 }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from graphjit.capture.input_layer import InputLayer
+from graphjit.capture.keras_calls import is_reference
 from graphjit.capture.layer import Layer
 from graphjit.capture.tensor import Tensor
 from graphjit.errors import CaptureError
@@ -20,7 +23,7 @@ Make: TypeAlias = Callable[[Mapping[str, Any]], Layer]
 Rebuilt = tuple[list[Tensor], list[Tensor], str]
 
 
-def call_layers(config: Mapping[str, Any], make: Make) -> Rebuilt:
+def call_layers(config: Any, make: Make) -> Rebuilt:
     """Make the layers of a configuration and call them as it says.
 
     Args:
@@ -30,73 +33,124 @@ def call_layers(config: Mapping[str, Any], make: Make) -> Rebuilt:
     Raises:
         CaptureError: A class is not known, or a call refers to what is not there.
     """
-    entries = _list(config, "layers")
-    layers = {str(entry["name"]): make(entry) for entry in entries}
-    tensors: dict[tuple[str, int, int], Tensor] = {}
-    pending: list[tuple[str, int, list[Any]]] = []
-    for entry in entries:
-        name = str(entry["name"])
+    config = mapping_of(config)
+    if config is None:
+        raise CaptureError("a model's configuration: expected a dictionary")
+    entries = [_named(entry) for entry in _list(config, "layers")]
+    layers: dict[str, Layer] = {}
+    for name, entry in entries:
+        if name in layers:
+            raise CaptureError(f"the configuration has two layers called {name!r}")
+        layers[name] = make(entry)
+    tensors: dict[_Key, Tensor] = {}
+    pending: list[_Pending] = []
+    for name, entry in entries:
         layer = layers[name]
         if isinstance(layer, InputLayer):
             tensors[name, 0, 0] = layer.tensor()
             continue
         for call, node in enumerate(_list(entry, "inbound_nodes")):
-            pending.append((name, call, node))
+            inputs, arguments = _read_inbound(name, node, layers)
+            pending.append(_Pending(name, call, node, inputs, arguments))
     _call_all(layers, pending, tensors)
     inputs = [_found(tensors, ref) for ref in _list(config, "input_layers")]
     outputs = [_found(tensors, ref) for ref in _list(config, "output_layers")]
     return inputs, outputs, str(config.get("name", "model"))
 
 
-def _call_all(
-    layers: Mapping[str, Layer],
-    pending: list[tuple[str, int, list[Any]]],
-    tensors: dict[tuple[str, int, int], Tensor],
-) -> None:
-    """Make every call as soon as its inputs are there, a layer's in their order."""
-    made = dict.fromkeys(layers, 0)
-    while pending:
-        later: list[tuple[str, int, list[Any]]] = []
-        for name, call, node in pending:
-            keys, arguments = _read_inbound(node, layers)
-            wanted = [*keys, *_keys_in(arguments)]
-            if made[name] != call or any(key not in tensors for key in wanted):
-                later.append((name, call, node))
-                continue
-            given = [tensors[key] for key in keys]
-            named = {k: _with_tensors(v, tensors) for k, v in arguments.items()}
-            result = layers[name](given if len(given) > 1 else given[0], **named)
-            for index, tensor in enumerate(sequence_of(result) or [result]):
-                tensors[name, call, index] = tensor
-            made[name] += 1
-        if len(later) == len(pending):
-            name, call, node = later[0]
-            raise CaptureError(f"layer {name!r}: call {call} reads {node}, never made")
-        pending = later
-
-
 #: Where a tensor is made: layer, call, index.
 _Key = tuple[str, int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A call that is to be made.
+
+    Attributes:
+        name: The layer's.
+        call: 0 for its first call.
+        node: As the configuration has it.
+        inputs: Where its inputs are made.
+        arguments: Its arguments, with keys in the places of tensors.
+    """
+
+    name: str
+    call: int
+    node: Any
+    inputs: list[_Key]
+    arguments: dict[str, Any]
+
+
+def _call_all(
+    layers: Mapping[str, Layer],
+    pending: Sequence[_Pending],
+    tensors: dict[_Key, Tensor],
+) -> None:
+    """Make every call as soon as its inputs are there, a layer's in their order.
+
+    A call waits for one thing at a time, so that each is looked at once for everything
+    it reads, in whatever order the file has them.
+    """
+    made = dict.fromkeys(layers, 0)
+    waiting: dict[tuple[str, int] | _Key, list[_Pending]] = {}
+    ready = deque(pending)
+    done = 0
+    while ready:
+        call = ready.popleft()
+        wanted = _missing(call, made, tensors)
+        if wanted is not None:
+            waiting.setdefault(wanted, []).append(call)
+            continue
+        given = [tensors[key] for key in call.inputs]
+        named = {k: _with_tensors(v, tensors) for k, v in call.arguments.items()}
+        result = layers[call.name](given if len(given) > 1 else given[0], **named)
+        for index, tensor in enumerate(sequence_of(result) or [result]):
+            tensors[call.name, call.call, index] = tensor
+            ready.extend(waiting.pop((call.name, call.call, index), ()))
+        made[call.name] += 1
+        ready.extend(waiting.pop((call.name, call.call + 1), ()))
+        done += 1
+    if done < len(pending):
+        left = [call for calls in waiting.values() for call in calls]
+        first = min(left, key=pending.index)
+        raise CaptureError(
+            f"layer {first.name!r}: call {first.call} reads {first.node!r}, never made"
+        )
+
+
+def _missing(
+    call: _Pending, made: Mapping[str, int], tensors: Mapping[_Key, Tensor]
+) -> tuple[str, int] | _Key | None:
+    """What a call waits for: the one before it, or a tensor; None where it can be."""
+    if made[call.name] != call.call:
+        return call.name, call.call
+    keys = (*call.inputs, *_keys_in(call.arguments))
+    return next((key for key in keys if key not in tensors), None)
+
+
 def _read_inbound(
-    node: list[Any], layers: Mapping[str, Layer]
+    layer: str, node: Any, layers: Mapping[str, Layer]
 ) -> tuple[list[_Key], dict[str, Any]]:
     """The inputs of a call, and its arguments with a key for every tensor."""
     arguments: dict[str, Any] = {}
-    for reference in node:
+    references = sequence_of(node)
+    if not references:
+        raise CaptureError(
+            f"layer {layer!r}: expected the inputs of a call, received {node!r}"
+        )
+    for reference in references:
         items = sequence_of(reference) or []
         entries = mapping_of(items[3]) if len(items) > 3 else None
         for name, value in (entries or {}).items():
             arguments[name] = _with_keys(value, layers)
-    return [_key(reference) for reference in node], arguments
+    return [_key(reference) for reference in references], arguments
 
 
 def _with_keys(value: Any, layers: Mapping[str, Layer]) -> Any:
     items = sequence_of(value)
     if items is None:
         return value
-    if len(items) >= 3 and items[0] in layers and isinstance(items[1], int):
+    if is_reference(items) and items[0] in layers:
         return _key(items)
     return [_with_keys(item, layers) for item in items]
 
@@ -118,9 +172,16 @@ def _with_tensors(value: Any, tensors: Mapping[_Key, Tensor]) -> Any:
 
 def _key(reference: Any) -> _Key:
     items = sequence_of(reference)
-    if items is None or len(items) < 3:
+    if items is None or not is_reference(items):
         raise CaptureError(f"expected [layer, call, tensor], received {reference!r}")
-    return str(items[0]), int(items[1]), int(items[2])
+    return items[0], items[1], items[2]
+
+
+def _named(entry: Any) -> tuple[str, Mapping[str, Any]]:
+    found = mapping_of(entry)
+    if found is None or not isinstance(found.get("name"), str):
+        raise CaptureError(f"layers: expected a layer's name, received {entry!r}")
+    return found["name"], found
 
 
 def _found(tensors: Mapping[tuple[str, int, int], Tensor], reference: Any) -> Tensor:

@@ -54,6 +54,9 @@ class SubModel(Layer):
         """What the model is made of."""
         raise NotImplementedError
 
+    def build_for(self, shape: Sequence[Any]) -> None:
+        """Build the model for an input of this shape, if it is not known yet."""
+
     @classmethod
     def rebuilt(
         cls, config: Any, make: Callable[[Mapping[str, Any]], Layer]
@@ -134,6 +137,7 @@ def capture(
         if call not in ends:
             _inline(tracer, call, scopes[call.layer])
     builder = tracer.builder
+    taken: set[str] = set()
     for at, tensor in enumerate(outputs):
         if tensor not in tracer.values:
             raise CaptureError(
@@ -143,7 +147,9 @@ def capture(
             )
         value, mask = tracer.values[tensor]
         owner = starts.get(tensor, tensor.call.layer)
-        builder.output(_output_name(builder, names[owner], at), value, mask)
+        output = _output_name(taken, names[owner], at)
+        taken.add(output)
+        builder.output(output, value, mask)
     for param, value in tracer.state.items():
         builder.update(param, value)
     graph = _with_outputs(builder.build(), outputs, tracer, written_class)
@@ -179,8 +185,7 @@ def _check_tensors(tensors: Sequence[object], what: str) -> None:
 # --- inlining -------------------------------------------------------------------
 
 
-def _output_name(builder: Builder, layer: str, position: int) -> str:
-    taken = {output.name for output in builder.build().outputs}
+def _output_name(taken: set[str], layer: str, position: int) -> str:
     name = layer
     while name in taken:
         name = f"{layer}_{position}"

@@ -10,6 +10,7 @@
 """
 
 from graphjit.keras.loading import load_model
+from graphjit.keras.saving import save_model
 from graphjit.provenance import Provenance
 
-__all__ = ["Provenance", "load_model"]
+__all__ = ["Provenance", "load_model", "save_model"]

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from graphjit.narrow import mapping_of, sequence_of
 
-__all__ = ["entries_in", "layers_of", "modern", "name_of"]
+__all__ = ["AUGMENTING", "PLACES", "entries_in", "layers_of", "modern", "name_of"]
 
 #: Keys under which layers stand inside of layers.
-_PLACES: Final = ("layer", "backward_layer", "cell", "cells", "layers", "input_layer")
+PLACES: Final = ("layer", "backward_layer", "cell", "cells", "layers", "input_layer")
 
 #: Classes that tf.keras wrote under names of its own, and those that CuDNN computed.
 _RENAMED: Final = {
@@ -22,6 +22,14 @@ _RENAMED: Final = {
     "UnifiedGRU": "GRU",
     "UnifiedLSTM": "LSTM",
 }
+#: Layers that change images at random in training, and do nothing else.
+AUGMENTING: Final = frozenset(
+    "AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration "
+    "RandomColorJitter RandomContrast RandomElasticTransform RandomErasing RandomFlip "
+    "RandomGaussianBlur RandomGrayscale RandomHeight RandomHue RandomInvert "
+    "RandomPerspective RandomPosterization RandomRotation RandomSaturation "
+    "RandomSharpness RandomShear RandomTranslation RandomWidth RandomZoom".split()
+)
 #: What CuDNN's layers compute, which their configurations do not say.
 _CUDNN: Final = {"activation": "tanh", "recurrent_activation": "sigmoid"}
 
@@ -32,10 +40,11 @@ def layers_of(config: Any) -> list[Any]:
     return sequence_of(config if found is None else found.get("layers")) or []
 
 
-def name_of(entry: Mapping[str, Any]) -> str | None:
-    """What an entry calls its layer."""
-    config = mapping_of(entry.get("config")) or {}
-    name = entry.get("name", config.get("name"))
+def name_of(entry: Any) -> str | None:
+    """What an entry calls its layer; None where it is no entry, too."""
+    found = mapping_of(entry) or {}
+    config = mapping_of(found.get("config")) or {}
+    name = found.get("name", config.get("name"))
     return name if isinstance(name, str) else None
 
 
@@ -53,7 +62,7 @@ def entries_in(value: Any) -> Iterator[Mapping[str, Any]]:
         if found is None:  # a bare list of layers
             yield from entries_in(value)
             return
-    for key in _PLACES:
+    for key in PLACES:
         if key in found:
             yield from entries_in(found[key])
 
@@ -67,6 +76,10 @@ def modern(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     if old == "InputLayer" and "input_dtype" in config:
         kept = {k: v for k, v in config.items() if k != "input_dtype"}
         return {**entry, "config": {"dtype": config["input_dtype"], **kept}}
+    if old in AUGMENTING:
+        return {**entry, "class_name": "Identity", "config": _named_alone(config)}
+    if old in _IMAGES:
+        return _of_images(entry, config)
     new = _RENAMED.get(str(old))
     if new is None:
         return entry
@@ -74,3 +87,41 @@ def modern(entry: Mapping[str, Any]) -> Mapping[str, Any]:
         after = {"reset_after": True} if new == "GRU" else {}
         config = {**_CUDNN, **after, **config}
     return {**entry, "class_name": new, "config": config}
+
+
+#: Layers of images that are functions without weights, with the settings that are read.
+_IMAGES: Final = {
+    "CenterCrop": {"height": "height", "width": "width"},
+    "Resizing": {"interpolation": "interpolation"},
+}
+#: Their other settings, at the values that change nothing.
+_PLAIN: Final[Mapping[str, tuple[Any, ...]]] = {
+    "antialias": (None, False),
+    "crop_to_aspect_ratio": (None, False),
+    "data_format": (None, "channels_last"),
+    "pad_to_aspect_ratio": (None, False),
+}
+
+
+def _of_images(
+    entry: Mapping[str, Any], config: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """A layer of images as a function; as it is where it asks for more."""
+    if any(config.get(key) not in values for key, values in _PLAIN.items()):
+        return entry
+    names = _IMAGES[str(entry["class_name"])]
+    given: dict[str, Any] = {
+        ours: config[key] for key, ours in names.items() if key in config
+    }
+    function = "center_crop"
+    if entry["class_name"] == "Resizing":
+        function = "resize"
+        given["size"] = [config.get("height"), config.get("width")]
+    kept = {**_named_alone(config), "function": function, "arguments": given}
+    return {**entry, "class_name": "Operation", "config": kept}
+
+
+def _named_alone(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What any layer's configuration says."""
+    kept = ("name", "trainable", "dtype", "batch_input_shape")
+    return {key: config[key] for key in kept if key in config}

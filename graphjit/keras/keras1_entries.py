@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -109,6 +110,8 @@ class Keras1Entries:
         found = mapping_of(value)
         if found is None:
             return value
+        if set(found) == {"type", "value"}:
+            return found["value"]
         if "class_name" in found:
             return make(found)
         return _setting(found) if "name" in found else value
@@ -210,8 +213,8 @@ def _orderings(root: Any) -> set[str]:
     for entry in entries_in(root):
         config = mapping_of(entry.get("config")) or {}
         ordering = config.get("dim_ordering")
-        if ordering in DIM_ORDERINGS:
-            found.add(str(ordering))
+        if isinstance(ordering, str) and ordering in DIM_ORDERINGS:
+            found.add(ordering)
     return found
 
 
@@ -239,4 +242,8 @@ def _setting(found: Mapping[str, Any]) -> Any:
             f"a penalty or constraint: expected one of {', '.join(known)}, received "
             f"{name!r}"
         )
-    return make(**{key: value for key, value in found.items() if key != "name"})
+    settings = {key: value for key, value in found.items() if key != "name"}
+    unknown = set(settings) - set(inspect.signature(make).parameters)
+    if unknown:
+        raise CaptureError(f"{name}: there is no setting {min(unknown)!r}")
+    return make(**settings)

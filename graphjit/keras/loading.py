@@ -14,9 +14,13 @@ from graphjit.formats.keras3_weights import is_keras_3
 from graphjit.formats.keras_arrays import Writer
 from graphjit.formats.keras_weights import Stored
 from graphjit.formats.limits import DEFAULT_LIMITS, Limits, check_graph, check_size
+from graphjit.keras.extent import check_extent
+from graphjit.keras.guard import malformed
 from graphjit.keras.keras1_entries import Keras1Entries
 from graphjit.keras.keras3_tree import pairs
 from graphjit.keras.notes import Notes
+from graphjit.keras.operations import with_operations
+from graphjit.keras.optimizer_state import read_slots, resume
 from graphjit.keras.reader import KerasReader
 from graphjit.keras.screening import check_supplied
 from graphjit.keras.source import Described, Path, Weights, described_by, weights_in
@@ -79,20 +83,25 @@ def load_model(
         stored_in = weights_in(weights, limits)
     origin = _with_backend(described.origin, backend, notes)
     custom = dict(custom_layers or {})
-    shapes = _shapes_in(stored_in, limits) if origin.generation == 1 else {}
-    keras1 = Keras1Entries(described.root, custom, origin, notes, shapes)
-    check_supplied(described.root, custom, origin, keras1)
-    reader = KerasReader(custom, origin, notes, keras1)
-    model = _made(reader, described)
-    _check_size(model, limits)
-    reader.note_drops()
-    if stored_in is None:
-        notes.add("no weights were given: they are fresh ones")
-    else:
-        apart = stored_in is not described.weights
-        _load_weights(model, stored_in, apart, reader, origin, limits, notes)
-    if described.training:  # Keras 3 writes {} for a model that is not compiled
-        compiled_as(model, described.training, custom, notes)
+    check_extent(described.root, limits)
+    with malformed(custom):
+        described = replace(described, root=with_operations(described.root, custom))
+        shapes = _shapes_in(stored_in, limits) if origin.generation == 1 else {}
+        keras1 = Keras1Entries(described.root, custom, origin, notes, shapes)
+        check_supplied(described.root, custom, origin, keras1)
+        reader = KerasReader(custom, origin, notes, keras1)
+        model = _made(reader, described)
+        _check_size(model, limits)
+        reader.note_drops()
+        if stored_in is None:
+            notes.add("no weights were given: they are fresh ones")
+        else:
+            apart = stored_in is not described.weights
+            _load_weights(model, stored_in, apart, reader, origin, limits, notes)
+        if described.training:  # Keras 3 writes {} for a model that is not compiled
+            compiled_as(model, described.training, custom, notes)
+            if stored_in is not None and stored_in is described.weights:
+                _resume(model, stored_in, reader, origin, limits, notes)
     model.provenance = Provenance(str(origin), origin.backend, tuple(notes))
     return model
 
@@ -166,6 +175,23 @@ def _load_weights(
                 )
             loader = _taken(model, weights.name, stored, reader, origin, notes)
     loader.write()
+
+
+def _resume(
+    model: Model,
+    weights: Weights,
+    reader: KerasReader,
+    origin: Origin,
+    limits: Limits,
+    notes: Notes,
+) -> None:
+    """Give the optimizer the state that it had, as far as it can be told."""
+    with weights.opened() as root:
+        slots = read_slots(root, limits)
+    owners = [owner for owner in owners_of(model, reader.order) if owner.leaves]
+    backend = "tensorflow" if origin.is_tensorflow else origin.backend
+    writer = Writer(origin.generation, backend)
+    resume(model, slots, owners, writer, origin.version, notes)
 
 
 def _taken(

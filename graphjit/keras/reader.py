@@ -12,7 +12,8 @@ from graphjit.capture.keras_origin import Origin
 from graphjit.capture.layer import Layer, layer_name
 from graphjit.capture.tracer import SubModel
 from graphjit.errors import FormatError
-from graphjit.keras.entries import layers_of, modern, name_of
+from graphjit.initializers import INITIALIZERS
+from graphjit.keras.entries import AUGMENTING, layers_of, modern, name_of
 from graphjit.keras.keras1_entries import Keras1Entries
 from graphjit.keras.lambdas import with_function
 from graphjit.keras.notes import Notes
@@ -103,11 +104,42 @@ class KerasReader(ConfigReader):
     def layer(self, entry: Any) -> Layer:
         """The layer that an entry describes."""
         found = mapping_of(entry)
-        if found is not None:
+        if found is not None and isinstance(found.get("class_name"), str):
+            if found["class_name"] in AUGMENTING:
+                self._notes.add(
+                    f"{found['class_name']} {name_of(found)!r} augments in training in "
+                    "Keras: here it passes its input on"
+                )
             entry = modern(with_function(found, self._custom, self._notes))
         return super().layer(entry)
 
+    def _value(self, key: str, value: Any, title: str) -> Any:
+        policy = _policy_of(value) if key == "dtype" else None
+        if policy is not None:
+            self._notes.add(
+                f"{title}: computed in float32, where the file says {policy!r}"
+            )
+            return "float32"
+        if key.endswith("initializer") and self._is_unknown_start(value):
+            self._notes.add(
+                f"{title}: {key}: {_class_of(value)!r} is not known: weights that no "
+                "file gives begin as zeros"
+            )
+            return "zeros"
+        return super()._value(key, value, title)
+
+    def _is_unknown_start(self, value: Any) -> bool:
+        name = _class_of(value)
+        if name is None or self._setting(value) is not value:
+            return False
+        return name not in INITIALIZERS and _folded(name) not in map(
+            _folded, INITIALIZERS
+        )
+
     def _named(self, entry: Mapping[str, Any]) -> Callable[..., Any]:
+        supplied = self._custom.get(name_of(entry) or "")
+        if isinstance(supplied, Layer):
+            return type(supplied)
         if self._origin.generation == 1 and self._custom_object(entry) is None:
             spelling = self._keras1.spelling(str(entry["class_name"]))
             if spelling is not None:
@@ -178,9 +210,28 @@ class KerasReader(ConfigReader):
             again = known.get(name or "") if repeated else None
             made = self.layer(entry) if again is None else again
             known[name or ""] = made
-            parts.append(Part(name or made.name or "", str(entry["class_name"]), made))
+            parts.append(
+                Part(name or made.name or "", str(entry.get("class_name")), made)
+            )
             return made
 
         model = cls.rebuilt(config, make)
         self._parts[model] = parts
         return model
+
+
+def _policy_of(value: Any) -> str | None:
+    """The name of a policy of mixed precision; None for anything else."""
+    config = mapping_of((mapping_of(value) or {}).get("config")) or {}
+    name = config.get("name", value)
+    return name if isinstance(name, str) and name.startswith("mixed_") else None
+
+
+def _folded(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _class_of(value: Any) -> str | None:
+    found = mapping_of(value)
+    name = value if found is None else found.get("class_name")
+    return name if isinstance(name, str) else None

@@ -30,7 +30,7 @@ _IMPLEMENTATIONS: Final = {"cpu": 0, "mem": 1, "gpu": 2}
 
 
 def _consume_less(value: Any) -> str:
-    if value not in _IMPLEMENTATIONS:
+    if not isinstance(value, str) or value not in _IMPLEMENTATIONS:
         raise Unfit("'cpu', 'mem' or 'gpu'")
     return value
 

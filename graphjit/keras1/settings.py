@@ -138,7 +138,7 @@ def dim_ordering(value: Any) -> str:
     """Reader of `dim_ordering`: "th", "tf", or "default" for the configured one."""
     if value == "default":
         return config.image_dim_ordering()
-    if value not in DIM_ORDERINGS:
+    if not isinstance(value, str) or value not in DIM_ORDERINGS:
         raise Unfit("'th', 'tf' or 'default'")
     return value
 

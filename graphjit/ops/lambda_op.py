@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from graphjit.errors import ShapeError
 from graphjit.functions import Function
 from graphjit.narrow import sequence_of
 from graphjit.ops.base import Array, Becomes, MixesRows, Op, Result, register_op
@@ -61,10 +62,23 @@ class LambdaOp(Op, MixesRows, KeepsPrecision):
 
     def lower(self, *operands: Array | None) -> Any:
         returned = self.call(*operands)
-        results = sequence_of(returned)
-        if results is None:
-            return returned
-        return [result for result in results if result is not None]
+        items = sequence_of(returned)
+        results = [returned] if items is None else items
+        results = [result for result in results if result is not None]
+        for result, type_ in zip(results, self.types, strict=False):
+            self._check(result, type_)
+        return returned if items is None else results
+
+    def _check(self, result: Any, type_: TensorType) -> None:
+        """A file may say one type and have a function that returns another."""
+        shape = tuple(result.shape)
+        fits = len(shape) == type_.rank and all(
+            not isinstance(dim, int) or dim == found
+            for dim, found in zip(type_.shape, shape, strict=False)
+        )
+        if not fits:
+            message = f"expected {type_}, the function returned shape {shape}"
+            raise ShapeError(f"{self.fn.name}: {message}")
 
     def to_inference(self) -> Becomes | None:
         if not self.training:

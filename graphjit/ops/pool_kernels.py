@@ -187,6 +187,7 @@ def _summed_backward(
 
 _summed.defvjp(_summed_forward, _summed_backward)
 
+
 #: Measured once: 3x3 s1 on 35x35 and 8x8 maps 6-10x, training 4-6x; 2x2 s2 1.3-1.5x,
 #: training 1.1x; 7x7 on 7x7 loses (0.8x, training 0.15x). A rule needs two runs.
 def _small_overlapping(op: Any, types: Sequence[TensorType | None]) -> bool:

@@ -115,6 +115,8 @@ class Regions:
         first = node.operands[0]
         if first is None or first in self.constant:
             return False
+        if self._types[first].rank != rank:
+            return False  # a reduction without its axes, say
         probe = Layout((0, *reversed(range(1, rank))))
         answer = node.op.permuted(probe, self.operand_types(node))
         if answer is None or answer.results[0] != probe:

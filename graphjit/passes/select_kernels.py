@@ -77,6 +77,9 @@ class SelectKernels(Pass):
             if rule is not None:
                 return kernel.name, rule.measured
             platforms = {rule.platform for rule in kernel.rules}
-            if self.target not in platforms:
+            # One without rules is `autotune`'s to choose; one that cannot do it would
+            # not do it anywhere.
+            elsewhere = platforms and self.target not in platforms
+            if elsewhere and kernel.can(node.op, types):
                 entry.refuse(node.name, f"{kernel.name} is not for {self.target!r}")
         return "", ""

@@ -33,6 +33,11 @@ class Trained:
     def _model(self) -> Model:
         return cast("Model", self)
 
+    @property
+    def trainer(self) -> Trainer | None:
+        """What `compile` made; None before."""
+        return self._trainer
+
     def compile(
         self,
         optimizer: Any = "rmsprop",

@@ -64,6 +64,8 @@ class Trainer:
         weighted_metrics: Any = None,
     ) -> None:
         self.model = model
+        #: As it was given: what it is built into does not say what it was.
+        self.optimizer = optimizer
         self.step = make_train_step(
             model.training_graph(),
             optimizer,
@@ -75,6 +77,7 @@ class Trainer:
         self.objective = self.step.objective
         self._ids = id_ranges(model.graph)
         self._state: TrainState | None = None
+        self._resumed: tuple[Callable[[Any], Any], int] | None = None
         self._version = -1
         self._fits = 0
         self._programs: dict[str, Any] = {}
@@ -308,9 +311,23 @@ class Trainer:
         if self._state is not None and self._written() == self._version:
             return self._state
         arrays = self.model.arrays()
-        if self._state is None:
-            return self.step.state_of(arrays)
-        return self.step.with_arrays(self._state, arrays)
+        if self._state is not None:
+            return self.step.with_arrays(self._state, arrays)
+        state = self.step.state_of(arrays)
+        if self._resumed is None:
+            return state
+        fill, steps = self._resumed
+        done = jnp.asarray(steps, jnp.int32)
+        return replaced(state, opt_state=fill(state.opt_state), step=done)
+
+    def resume(self, fill: Callable[[Any], Any], steps: int) -> None:
+        """Begin as somebody else's training ended.
+
+        Args:
+            fill: From a fresh state of the optimizer to the one to begin with.
+            steps: How many steps were done.
+        """
+        self._resumed = (fill, steps)
 
     def _written(self) -> int:
         return sum(cell.version for cell in self.model.cells.values())

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from graphjit.errors import ShapeError
-from graphjit.ops.attention.axes import Letters, letters_of
+from graphjit.ops.attention.axes import MOST_AXES, Letters, letters_of
 from graphjit.ops.base import Array, Becomes, Op, Random, Result, register_op
 from graphjit.types import Dim, TensorType, unify_dim
 
@@ -75,6 +75,11 @@ class _Attention(Op):
             raise ShapeError(f"axes {self.axes} do not fit rank {rank}")
         if len(self.axes) > 1 and (self.causal or self.window is not None):
             raise ShapeError("one axis has an order, several have not")
+        if rank + len(inner) > MOST_AXES:
+            raise ShapeError(
+                f"query has {rank} axes, {len(inner)} of them attended: there are "
+                f"letters for {MOST_AXES}"
+            )
         letters = letters_of(rank, self.axes)
         dims = _dims(letters, query, key, value)
         _check_weight(weight, query, self.additive)

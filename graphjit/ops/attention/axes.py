@@ -10,8 +10,12 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-__all__ = ["Letters", "letters_of"]
+__all__ = ["MOST_AXES", "Letters", "letters_of"]
+
+#: Axes of a query and attended axes: each has a letter, and so have the features.
+MOST_AXES: Final = len(string.ascii_letters) - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ def called_part(
     """
     inner = emitter.inside(part, prefix, masks)
     if isinstance(part, SubModel):
+        part.build_for(inner.type_of(inputs[0]).user_shape())
         entries = part.captured.graph.inputs
         given = [
             value
