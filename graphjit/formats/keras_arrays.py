@@ -195,8 +195,8 @@ def _local(layer: Any, arrays: list[Array], shapes: Shapes) -> list[Array]:
     Both have a number for every pair of an element of the result and one of the
     input; a sparse kernel has those that a window joins, in the order of the pairs.
     """
-    if layer.implementation == 1 or not arrays:
-        return arrays
+    if layer.implementation == 1 or not arrays or arrays[0].shape == shapes[0]:
+        return arrays  # as implementation 1 has them, and as they are written here
     kernel, (places, patch, filters) = arrays[0], shapes[0]
     given: tuple[int, ...] = layer.calls[0].inputs[0].type.shape
     first = _is_th(layer)

@@ -18,7 +18,13 @@ from graphjit.keras.saving_gates import NEW, OLD
 from graphjit.keras.saving_operations import operation_problems
 from graphjit.narrow import mapping_of
 
-__all__ = ["KERAS_2_ONLY", "Arguments", "arguments_of", "class_problems"]
+__all__ = [
+    "KERAS_2_ONLY",
+    "OF_APPLICATIONS",
+    "Arguments",
+    "arguments_of",
+    "class_problems",
+]
 
 #: Layers here that no Keras has from Keras 2 on.
 NOT_OF_KERAS: Final = frozenset(
@@ -26,6 +32,13 @@ NOT_OF_KERAS: Final = frozenset(
 )
 #: Layers that Keras 2 has and Keras 3 has not.
 KERAS_2_ONLY: Final = frozenset("LocallyConnected1D LocallyConnected2D".split())
+
+#: Layers that stand beside a network of Keras 3, and not among its layers: where.
+OF_APPLICATIONS: Final[Mapping[str, str]] = {
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+    "LayerScale": "keras.src.applications.convnext",
+    "StochasticDepth": "keras.src.applications.convnext",
+}
 
 #: Arguments of ours that change nothing of what a model computes once it is trained.
 _OF_TRAINING: Final = frozenset("drop_mask frozen masked".split())
@@ -95,6 +108,10 @@ def _ours(layer: Layer, made: Arguments, masks: bool) -> None:
                 "where steps are masked it repeats the output before, as Keras before "
                 "tf.keras did; later ones give zeros there"
             )
+    if type(layer).__name__ in KERAS_2_ONLY:
+        config["implementation"] = 1  # the others want their weights laid out otherwise
+    if type(layer).__name__ in OF_APPLICATIONS:
+        made.of_keras_3 = True  # found by its module, which Keras 2 does not look at
     if type(layer).__name__ == "EinsumDense":
         config["output_shape"] = _whole_shape(layer)
     if type(layer).__name__ == "RMSNormalization":

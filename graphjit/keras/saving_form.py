@@ -12,6 +12,7 @@ from typing import Any, Final
 from graphjit.capture.keras_keys import OF_THE_INPUT
 from graphjit.capture.model_config import MODELS, SEQUENTIAL
 from graphjit.errors import CaptureError
+from graphjit.keras.saving_arguments import OF_APPLICATIONS
 from graphjit.keras.saving_operations import (
     arguments_of_call,
     operation_place,
@@ -82,7 +83,8 @@ def _entry(entry: Entry) -> dict[str, Any]:
         place = operation_place(config)
         name, config = place["class_name"], settings_of(config)
     else:
-        place = {"module": "keras.layers", "registered_name": None}
+        module = OF_APPLICATIONS.get(name, "keras.layers")
+        place = {"module": module, "registered_name": None}
         config = _input(config) if name == "InputLayer" else _arguments(name, config)
     return {**place, "class_name": name, "config": config, **kept}
 
