@@ -77,6 +77,7 @@ from tests.steps import (
     learned,
     merging,
     recurrent,
+    residual,
     shaping,
 )
 from tests.steps.maker import Maker, Step, Steps, rank_of
@@ -105,6 +106,7 @@ STEPS: Steps = {
     **learned.STEPS,
     **merging.STEPS,
     **recurrent.STEPS,
+    **residual.STEPS,
     **shaping.STEPS,
 }
 #: Those that draw random numbers.
@@ -114,6 +116,7 @@ DRAWING: frozenset[Step] = frozenset(
         *attention.DRAWING,
         *learned.DRAWING,
         *recurrent.DRAWING,
+        *residual.DRAWING,
         *shaping.DRAWING,
     }
 )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import graphjit as gj
-from graphjit.formats import keras_weights
+from graphjit.formats import hdf5, keras_weights
 from graphjit.formats.limits import DEFAULT_LIMITS
 
 #: What Keras 2 wrote, whole models; one more is a JSON text and weights alone.
@@ -66,7 +66,7 @@ def test_text_and_weights(index: int, corpus: Path, tmp_path: Path) -> None:
     again.load_weights(tmp_path / "w.h5")
     for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    with h5py.File(path) as first, h5py.File(tmp_path / "w.h5") as second:
+    with hdf5.opened(path) as first, hdf5.opened(tmp_path / "w.h5") as second:
         stored = [keras_weights.read(file, DEFAULT_LIMITS) for file in (first, second)]
         shapes = [
             [(layer.name, [w.shape for w in layer.weights]) for layer in file.layers]

@@ -38,4 +38,4 @@ def cosine(m: Maker, x: Tensor) -> Tensor | None:
     return m.call(m.make(L.Cosine), *m.shuffled([small, other]))
 
 
-STEPS: Steps = {highway: (2, (2,)), maxout: (1, (2,)), cosine: (1, (2,))}
+STEPS: Steps = {highway: (2, (2,)), maxout: (1, (2,)), cosine: (2, (2,))}

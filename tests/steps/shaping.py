@@ -170,7 +170,7 @@ def noise(m: Maker, x: Tensor) -> Tensor | None:
         m.make(L.AlphaDropout, 0.3, seed=seed),
     ]
     if rank_of(x) == 3:
-        layers += [m.make(L.SpatialDropout1D, 0.4, seed)] * 3
+        layers += [m.make(L.SpatialDropout1D, 0.4, seed)] * 6
     if rank_of(x) == 4:
         layers += [m.make(L.SpatialDropout2D, 0.4, m.format_of(x), seed)] * 3
     return m.call(m.one_of(*layers), x)
