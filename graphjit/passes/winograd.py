@@ -19,9 +19,9 @@ __all__ = ["Winograd"]
 class Winograd(Pass):
     """conv(x, k) -> winograd_conv(x, winograd_kernel(k)), for 3 x 3 at stride 1.
 
-    In no pipeline: on CPU at batch 1 single convolutions gain 0.7 to 1.7, whole networks
-    0.84 to 1.23. Not exact: in float32 the error is about twice that of the plain sum;
-    bfloat16 is refused, since its tiles would be rounded once more.
+    In no pipeline: on CPU at batch 1 single convolutions gain 0.7 to 1.7, whole
+    networks 0.84 to 1.23. Not exact: in float32 the error is about twice that of the
+    plain sum; bfloat16 is refused, since its tiles would be rounded once more.
 
     Attributes:
         channels: Convolutions of fewer channels, in or out, are left alone.
