@@ -281,8 +281,7 @@ def _build(cls: type[C], config: Mapping[str, Any] | None, where: str) -> C:
     try:
         return cls.named() if config is None else cls.from_config(config)
     except CaptureError as error:
-        message = f"{where}: {error.message}"
-        raise CaptureError(message, details=error.details, hint=error.hint) from error
+        raise error.reworded(f"{where}: {error.message}") from error
 
 
 def _lookup(family: Family[C], name: str, where: str) -> type[C]:

@@ -12,10 +12,11 @@ hint follows when one can be derived from the facts::
 
 from __future__ import annotations
 
+import copy
 import difflib
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 __all__ = [
     "CaptureError",
@@ -56,6 +57,13 @@ class GraphJitError(Exception):
         lines = [_printable(line) for line in itertools.islice(details, _MOST_DETAILS)]
         self.details = tuple(lines)
         self.hint = None if hint is None else _printable(hint)
+
+    def reworded(self, message: str) -> Self:
+        """The same error with another message; what else it says stays."""
+        other = copy.copy(self)
+        other.message = _printable(message)
+        other.args = (other.message,)
+        return other
 
     def __str__(self) -> str:
         lines = [self.message, *(f"  {line}" for line in self.details)]

@@ -24,6 +24,7 @@ from graphjit.errors import CaptureError, FormatError
 from graphjit.initializers import Initializer
 from tests.conformance.layer_case import LayerCase
 from tests.conformance.layer_table import EACH_LAYER_CASE, LAYER_ROWS
+from tests.every_call import every_call
 
 RECORDED = Path(__file__).parent / "formats" / "recorded"
 
@@ -61,20 +62,6 @@ def digits() -> gj.Model:
     return gj.Model(x, L.Dense(4, name="top")(L.Flatten(name="flat")(y)), name="digits")
 
 
-def shared() -> gj.Model:
-    """Calls of all kinds: shared layers, nested models, named inputs, arguments."""
-    x, y = gj.Input((4, 3), name="x"), gj.Input((5, 3), name="y")
-    first = gj.Input((3,), name="in")
-    inner = gj.Model(first, L.Dense(3, name="d")(first), name="inner")
-    chain = gj.Sequential([L.Dense(3, input_shape=(3,), name="c")], name="chain")
-    attended = L.MultiHeadAttention(1, 2, name="mha")(x, y, use_causal_mask=True)
-    _, h, c = L.LSTM(2, return_state=True, name="one")(attended)
-    out = L.LSTM(3, name="two")(y, initial_state=None)
-    again = L.LSTM(2, name="three")(y, initial_state=[h, c])
-    summed = L.Add(name="add")([inner(out), chain(inner(chain(out)))])
-    return gj.Model([x, y], [summed, again], name="shared")
-
-
 # --- there and back ---------------------------------------------------------------
 
 
@@ -84,7 +71,7 @@ def test_every_layer_there_and_back(layer: type[Layer], case: LayerCase) -> None
     assert gj.model_from_json(model.to_json()).graph == model.graph
 
 
-@pytest.mark.parametrize("make", [digits, shared], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [digits, every_call], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_models_there_and_back(make: Callable[[], gj.Model], form: str) -> None:
     model = with_random_weights(make())

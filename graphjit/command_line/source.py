@@ -116,15 +116,11 @@ class Source:
         """The error with the file's name before it."""
         if error.message.startswith((f"{self.path}: ", "--")):
             return error
-        return _with_message(error, f"{self.path}: {error.message}")
+        return error.reworded(f"{self.path}: {error.message}")
 
     def unnamed(self, error: GraphJitError) -> GraphJitError:
         """The error without the file's name, for where that stands above it."""
-        return _with_message(error, error.message.removeprefix(f"{self.path}: "))
-
-
-def _with_message(error: GraphJitError, message: str) -> GraphJitError:
-    return type(error)(message, details=error.details, hint=error.hint)
+        return error.reworded(error.message.removeprefix(f"{self.path}: "))
 
 
 def _is_text(head: bytes) -> bool:

@@ -377,5 +377,4 @@ def _named(name: object) -> Generator[None]:
     try:
         yield
     except FormatError as error:
-        message = f"{name}: {error.message}"
-        raise FormatError(message, details=error.details, hint=error.hint) from error
+        raise error.reworded(f"{name}: {error.message}") from error

@@ -132,8 +132,7 @@ def _errors_of(name: str) -> Generator[None]:
     try:
         yield
     except FormatError as error:
-        message = f"{name}: {error.message}"
-        raise FormatError(message, details=error.details, hint=error.hint) from None
+        raise error.reworded(f"{name}: {error.message}") from None
     except _ERRORS as error:
         text = " ".join(str(error).split())[:200]
         raise FormatError(f"{name}: corrupted HDF5: {text}") from None

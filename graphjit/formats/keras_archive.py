@@ -81,8 +81,7 @@ def read_archive(path: str | os.PathLike[str], limits: Limits) -> Archive:
             with zipfile.ZipFile(file) as archive:
                 return _members(archive, os.fstat(file.fileno()).st_size, limits)
         except FormatError as error:
-            message = f"{name}: {error.message}"
-            raise FormatError(message, details=error.details, hint=error.hint) from None
+            raise error.reworded(f"{name}: {error.message}") from None
         except _ERRORS as error:
             text = " ".join(str(error).split())[:200]
             raise FormatError(f"{name}: corrupted zip: {text}") from None

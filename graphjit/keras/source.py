@@ -100,9 +100,7 @@ def described_by(given: Any, limits: Limits, notes: Notes) -> Described:
     try:
         return _plain(_text(text, limits), name, notes)
     except FormatError as error:
-        raise FormatError(
-            f"{name}: {error.message}", details=error.details, hint=error.hint
-        ) from None
+        raise error.reworded(f"{name}: {error.message}") from None
 
 
 def weights_in(path: Path, limits: Limits) -> Weights:

@@ -8,16 +8,7 @@ from typing import Any, Final
 from graphjit import layers as native
 from graphjit.capture.arguments import Unfit
 from graphjit.errors import CaptureError
-from graphjit.keras1.dense_settings import BIAS, before_penalties
-from graphjit.keras1.settings import (
-    Fans,
-    dim_ordering,
-    kernel_constraint,
-    kernel_initial,
-    sequence_input,
-)
-from graphjit.keras1.spelling import Given, Rule, Spelling, spelled
-from graphjit.keras1.weights import (
+from graphjit.formats.keras1_layouts import (
     CONV1D,
     CONV_TF,
     CONV_TH,
@@ -27,6 +18,15 @@ from graphjit.keras1.weights import (
     KernelLayout,
     kernel_and_bias,
 )
+from graphjit.keras1.dense_settings import BIAS, before_penalties
+from graphjit.keras1.settings import (
+    Fans,
+    dim_ordering,
+    kernel_constraint,
+    kernel_initial,
+    sequence_input,
+)
+from graphjit.keras1.spelling import Given, Rule, Spelling, spelled
 from graphjit.narrow import sequence_of
 from graphjit.settings import DIM_ORDERINGS
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from graphjit import layers as native
 from graphjit.keras1.settings import any_shape
 from graphjit.keras1.spelling import Given, Spelling, spelled
-from graphjit.keras1.weights import norm_arrays
 
 __all__ = ["BatchNormalization"]
 
 
+def _norm_arrays(arrays: Sequence[Any]) -> list[Any]:
+    """Gamma and beta, with running statistics of 0 and 1 where there are none."""
+    if len(arrays) != 2:
+        return list(arrays)
+    shape = np.shape(arrays[0])
+    return [*arrays, np.zeros(shape), np.ones(shape)]
+
+
 def _weights(given: Given) -> dict[str, Any]:
     arrays = given["weights"]
-    return {} if arrays is None else {"weights": norm_arrays(arrays)}
+    return {} if arrays is None else {"weights": _norm_arrays(arrays)}
 
 
 BatchNormalization = Spelling(

@@ -9,10 +9,10 @@ from graphjit import layers as native
 from graphjit.capture.arguments import Unfit
 from graphjit.capture.layer import Layer
 from graphjit.errors import CaptureError
+from graphjit.formats.keras1_layouts import gates_side_by_side
 from graphjit.initializers import Initializer
 from graphjit.keras1.settings import any_shape, initial, sequence_input
 from graphjit.keras1.spelling import Given, Rule, Spelling, spelled
-from graphjit.keras1.weights import gates_side_by_side
 from graphjit.keras1_initializers import PerBlock
 from graphjit.ops.recurrent.forget_bias import ForgetBias
 

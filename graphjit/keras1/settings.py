@@ -10,6 +10,7 @@ from graphjit import config, constraints
 from graphjit.capture.arguments import Unfit
 from graphjit.constraints import Constraint
 from graphjit.errors import CaptureError
+from graphjit.formats.keras1_layouts import KernelLayout
 from graphjit.host_random import HostRandom
 from graphjit.initializers import (
     FromCallable,
@@ -21,7 +22,6 @@ from graphjit.initializers import (
     VarianceScaling,
 )
 from graphjit.keras1.spelling import Given, Rule, Spelled, as_given, spelled
-from graphjit.keras1.weights import KernelLayout
 from graphjit.keras1_initializers import Keras1Scaling
 from graphjit.settings import DIM_ORDERINGS
 

@@ -58,6 +58,15 @@ def outputs_of(found: Any) -> list[Any]:
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
+def recorded_of(corpus: Path, entry: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """The inputs of a model, as it takes them, and what it gave for them."""
+    with np.load(corpus / "refs" / f"{entry['name']}.npz") as recorded:
+        names = sorted(recorded.files)
+        x = [recorded[name] for name in names if name.startswith("x")]
+        y = [recorded[name] for name in names if name.startswith("y")]
+    return x if len(x) > 1 else x[0], y
+
+
 def check(found: Any, wanted: list[Any], tolerance: float = 1e-5) -> None:
     for ours, theirs in zip(outputs_of(found), wanted, strict=True):
         size = max(1.0, float(np.abs(theirs).max()))
@@ -72,11 +81,7 @@ def test_all_files_are_there(corpus: Path) -> None:
 def test_a_genuine_model(index: int, corpus: Path, tmp_path: Path) -> None:
     entry = entries(corpus)[index]
     model = loaded(corpus, entry["files"])
-    with np.load(corpus / "refs" / f"{entry['name']}.npz") as recorded:
-        names = sorted(recorded.files)
-        x: Any = [recorded[name] for name in names if name.startswith("x")]
-        y = [recorded[name] for name in names if name.startswith("y")]
-    x = x if len(x) > 1 else x[0]
+    x, y = recorded_of(corpus, entry)
     eager = model.apply(model.variables, x)
     check(eager, y)
     check(gj.jit(model)(x), y)

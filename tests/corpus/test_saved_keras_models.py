@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import graphjit as gj
-from tests.corpus.test_keras_models import MODELS, check, entries, loaded
+from tests.corpus.test_keras_models import MODELS, check, entries, loaded, recorded_of
 from tests.keras.same_models import check_same
 
 keras = pytest.importorskip("keras")
@@ -24,11 +23,7 @@ pytestmark = pytest.mark.filterwarnings(
 def test_a_genuine_model_saved_again(index: int, corpus: Path, tmp_path: Path) -> None:
     entry = entries(corpus)[index]
     model = loaded(corpus, entry["files"])
-    with np.load(corpus / "refs" / f"{entry['name']}.npz") as recorded:
-        names = sorted(recorded.files)
-        x: Any = [recorded[name] for name in names if name.startswith("x")]
-        y = [recorded[name] for name in names if name.startswith("y")]
-    x = x if len(x) > 1 else x[0]
+    x, y = recorded_of(corpus, entry)
     theirs: list[Any] = []
     for ending in ("keras", "h5"):
         path = tmp_path / f"m.{ending}"

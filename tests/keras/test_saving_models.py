@@ -13,6 +13,7 @@ import pytest
 import graphjit as gj
 import graphjit.layers as L  # noqa: N812
 from graphjit.errors import FormatError
+from tests.every_call import every_call
 from tests.keras.saved_models import ENDINGS, data, saved
 from tests.test_model_text import with_random_weights
 
@@ -29,19 +30,8 @@ pytestmark = [
 # --- models --------------------------------------------------------------------------
 
 
-def every_call() -> tuple[gj.Model, Any]:
-    """Shared layers, nested models, states, named inputs, arguments, two outputs."""
-    x, y = gj.Input((4, 3), name="x"), gj.Input((5, 3), name="y")
-    first = gj.Input((3,), name="in")
-    inner = gj.Model(first, L.Dense(3, name="d")(first), name="inner")
-    chain = gj.Sequential([L.Dense(3, input_shape=(3,), name="c")], name="chain")
-    attended = L.MultiHeadAttention(1, 2, name="mha")(x, y, use_causal_mask=True)
-    _, h, c = L.LSTM(2, return_state=True, name="one")(attended)
-    out = L.LSTM(3, name="two")(y, initial_state=None)
-    again = L.LSTM(2, name="three")(y, initial_state=[h, c])
-    summed = L.Add(name="add")([inner(out), chain(inner(chain(out)))])
-    model = gj.Model([x, y], [summed, again], name="every_call")
-    return model, [data(2, 4, 3), data(2, 5, 3, seed=1)]
+def calls_of_every_kind() -> tuple[gj.Model, Any]:
+    return every_call(), [data(2, 4, 3), data(2, 5, 3, seed=1)]
 
 
 def shared_between_places() -> tuple[gj.Model, Any]:
@@ -114,7 +104,7 @@ def of_a_model_alone() -> tuple[gj.Model, Any]:
 
 
 MODELS = (
-    every_call,
+    calls_of_every_kind,
     shared_between_places,
     cells_and_directions,
     masked,
@@ -168,7 +158,7 @@ def test_equal_models_give_equal_bytes(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / f"m.{ending}"
-    model, _ = every_call()
+    model = every_call()
     with_random_weights(model)
     model.compile("adam", "mse")
     gj.keras.save_model(model, path)
@@ -176,7 +166,7 @@ def test_equal_models_give_equal_bytes(
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 100)
     monkeypatch.setattr(time, "localtime", lambda *_: time.gmtime(0))
-    again, _ = every_call()
+    again = every_call()
     with_random_weights(again)
     again.compile("adam", "mse")
     gj.keras.save_model(again, path)

@@ -39,7 +39,7 @@ def chosen(op: ConvOp, x: tuple[Dim, ...], kernel: tuple[int, ...]) -> tuple[str
         ((64, 32), 1, 2, ("", "pointwise_dot")),
         ((64, 32), 3, 1, ("", "canonical_backward")),
         ((64, 32), 3, 2, ("", "canonical_backward")),
-        ((3, 32), 3, 2, ("filled_channels", "")),
+        ((3, 32), 3, 2, ("filled_channels", "filled_channels")),
         ((3, 64), 7, 2, ("", "")),
         ((1, 16), 3, 1, ("shifted_sum", "")),
         ((8, 8), 3, 1, ("", "")),

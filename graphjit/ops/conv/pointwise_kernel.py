@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from graphjit.ops.base import Array, Kernel, Rule
-from graphjit.ops.conv.sliding import sum_dtype
+from graphjit.ops.conv.sliding import product
 from graphjit.types import TensorType
 
 __all__ = ["POINTWISE_DOT"]
@@ -42,7 +42,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
 
 def _rows_times(rows: Array, matrix: Array) -> Array:
     """``rows @ matrix``, summed in at least float32."""
-    return _dot(rows, matrix, 1, 0).astype(rows.dtype)
+    return product(rows, matrix, 1, 0).astype(rows.dtype)
 
 
 def _forward(rows: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -51,23 +51,13 @@ def _forward(rows: Array, matrix: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _backward(kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
     rows, matrix = kept
-    to_rows = _dot(slope, matrix, 1, 1).astype(rows.dtype)
-    to_matrix = _dot(rows, slope, 0, 0).astype(matrix.dtype)
+    to_rows = product(slope, matrix, 1, 1).astype(rows.dtype)
+    to_matrix = product(rows, slope, 0, 0).astype(matrix.dtype)
     return to_rows, to_matrix
 
 
 _with_gradients: Any = functools.partial(jax.custom_vjp)(_rows_times)
 _with_gradients.defvjp(_forward, _backward)
-
-
-def _dot(left: Array, right: Array, left_axis: int, right_axis: int) -> Array:
-    """The product that sums over one axis of each, with no transposed copy."""
-    return jax.lax.dot_general(
-        left,
-        right,
-        (((left_axis,), (right_axis,)), ((), ())),
-        preferred_element_type=sum_dtype(left.dtype),
-    )
 
 
 def _image(op: Any, types: Sequence[TensorType | None]) -> bool:

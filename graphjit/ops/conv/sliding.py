@@ -17,6 +17,7 @@ __all__ = [
     "Pads",
     "Sliding",
     "fitted",
+    "product",
     "sliding_of",
     "sum_dtype",
     "widened",
@@ -103,6 +104,16 @@ def with_pads(
 def sum_dtype(dtype: Any) -> Any:
     """What sums of many products of `dtype` are kept in: at least float32."""
     return dtype if jnp.dtype(dtype).itemsize >= 4 else jnp.dtype(jnp.float32)
+
+
+def product(left: Array, right: Array, left_axis: int, right_axis: int) -> Array:
+    """The product that sums over one axis of each, with no transposed copy."""
+    return jax.lax.dot_general(
+        left,
+        right,
+        (((left_axis,), (right_axis,)), ((), ())),
+        preferred_element_type=sum_dtype(left.dtype),
+    )
 
 
 def widened(*arrays: Array) -> tuple[Array, ...]:

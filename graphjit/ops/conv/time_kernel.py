@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from graphjit.ops.base import Array, Kernel
 from graphjit.ops.conv.canonical_backward import CANONICAL_BACKWARD
 from graphjit.ops.conv.one_axis import as_rows
-from graphjit.ops.conv.sliding import sum_dtype
+from graphjit.ops.conv.sliding import product
 from graphjit.ops.windows import explicit_pads, span
 from graphjit.types import TensorType
 
@@ -55,7 +55,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
 def _columns_times(steps: _Steps, x: Array, kernel: Array) -> Array:
     taps, channels, filters = kernel.shape
     columns = _columns(steps, x, taps)
-    y = _dot(columns, kernel.reshape(taps * channels, filters), 1, 0)
+    y = product(columns, kernel.reshape(taps * channels, filters), 1, 0)
     return y.reshape(x.shape[0], -1, filters).astype(x.dtype)
 
 
@@ -71,8 +71,8 @@ def _backward(
     x, kernel = kept
     taps, channels, filters = kernel.shape
     flat = slope.reshape(-1, filters)
-    to_kernel = _dot(_columns(steps, x, taps), flat, 0, 0).reshape(kernel.shape)
-    to_columns = _dot(flat, kernel.reshape(-1, filters), 1, 1)
+    to_kernel = product(_columns(steps, x, taps), flat, 0, 0).reshape(kernel.shape)
+    to_columns = product(flat, kernel.reshape(-1, filters), 1, 1)
     to_columns = to_columns.reshape(*slope.shape[:2], taps, channels)
     to_x = _added_up(steps, to_columns, x.shape[1])
     return to_x.astype(x.dtype), to_kernel.astype(kernel.dtype)
@@ -111,16 +111,6 @@ def _added_up(steps: _Steps, columns: Array, length: int) -> Array:
         config = [none, (first, rest, stride - 1), none]
         terms.append(jax.lax.pad(columns[:, :, tap], zero, config))
     return functools.reduce(jnp.add, terms)
-
-
-def _dot(left: Array, right: Array, left_axis: int, right_axis: int) -> Array:
-    """The product that sums over one axis of each."""
-    return jax.lax.dot_general(
-        left,
-        right,
-        (((left_axis,), (right_axis,)), ((), ())),
-        preferred_element_type=sum_dtype(left.dtype),
-    )
 
 
 TIME_COLUMNS = Kernel(name="time_columns", can=_can, lower=_lower)
