@@ -75,7 +75,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("tuning", "stopwatch", "provenance"),
     ("passes", "passes.*"),
     ("lower", "data"),
-    ("autotune", "report"),
+    ("autotune", "report", "host_arithmetic"),
     ("executable", "buckets", "ready_inputs", "warming"),
     (
         "training",

@@ -28,9 +28,6 @@ __all__ = ["FIRST_MAXIMUM", "SHIFTED_MEAN"]
 #: Larger windows are a sum of too many terms for one loop.
 _MOST_TAPS = 64
 
-#: As for depthwise convolutions: 3x3 windows with pads have 49 products by regions.
-_FEW_TERMS = 64
-
 
 def _can(op: Any, types: Sequence[TensorType | None]) -> bool:
     x = types[0]
@@ -169,7 +166,7 @@ def _lower_mean(op: Any, x: Array) -> Array:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _summed(axes: tuple[Steps, ...], sizes: tuple[int, ...], x: Array) -> Array:
     del sizes
-    return shifted_sum(x, None, axes, _FEW_TERMS)
+    return shifted_sum(x, None, axes)
 
 
 def _summed_forward(
@@ -182,7 +179,7 @@ def _summed_backward(
     axes: tuple[Steps, ...], sizes: tuple[int, ...], saved: None, slopes: Array
 ) -> tuple[Array]:
     del saved
-    return (image_slopes(slopes, None, axes, sizes, _FEW_TERMS),)
+    return (image_slopes(slopes, None, axes, sizes),)
 
 
 _summed.defvjp(_summed_forward, _summed_backward)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -41,16 +40,6 @@ class Steps:
         first = max(0, -(offset // self.stride))
         last = min(self.length - 1, (size - 1 - offset) // self.stride)
         return first, max(first, last + 1)
-
-    def regions(self, size: int) -> list[tuple[int, int, tuple[int, ...]]]:
-        """(from, to, taps): runs of outputs that read the same taps of the axis."""
-        valid = [self.valid(tap, size) for tap in range(self.taps)]
-        cuts = sorted({0, self.length, *(at for ends in valid for at in ends)})
-        inside = [at for at in cuts if at <= self.length]
-        return [
-            (a, b, tuple(t for t, (lo, hi) in enumerate(valid) if lo <= a and b <= hi))
-            for a, b in itertools.pairwise(inside)
-        ]
 
 
 def steps_of(

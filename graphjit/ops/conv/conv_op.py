@@ -19,7 +19,7 @@ from graphjit.ops.base import (
 )
 from graphjit.ops.conv.canonical_backward import CANONICAL_BACKWARD
 from graphjit.ops.conv.depth_kernel import DEPTH_IN_CHANNELS
-from graphjit.ops.conv.depthwise_kernel import DEPTHWISE_REGIONS, DEPTHWISE_SHIFTED
+from graphjit.ops.conv.depthwise_kernel import DEPTHWISE_SHIFTED
 from graphjit.ops.conv.few_channels_kernel import FILLED_CHANNELS, SHIFTED_SUM
 from graphjit.ops.conv.grouped_kernel import GROUPS_MERGED
 from graphjit.ops.conv.operands import (
@@ -61,7 +61,6 @@ class ConvOp(Op, ScalesOutput, JoinsOutputs, FiltersMinimally):
 
     kernels: ClassVar[tuple[Kernel, ...]] = (
         DEPTHWISE_SHIFTED,
-        DEPTHWISE_REGIONS,
         POINTWISE_DOT,
         SHIFTED_SUM,
         FILLED_CHANNELS,

@@ -32,7 +32,6 @@ def image_slopes(
     kernel: Array | None,
     axes: Sequence[Steps],
     sizes: Sequence[int],
-    most_terms: int,
 ) -> Array:
     """The gradient to x: for every phase of the strides a sum of shifted slopes.
 
@@ -41,7 +40,6 @@ def image_slopes(
         kernel: The weights; None: all are 1.
         axes: The windows of the convolution.
         sizes: The spatial sizes of x.
-        most_terms: As for `shifted_sum`.
 
     Shapes:
         slopes: (n, h', w', c)   kernel: (kh, kw, c)  ->  (n, h, w, c)
@@ -52,7 +50,7 @@ def image_slopes(
         for axis, fitting in enumerate(taps):
             if chosen is not None:
                 chosen = jnp.take(chosen, np.asarray(fitting, int), axis)
-        return shifted_sum(slopes, chosen, steps, most_terms)
+        return shifted_sum(slopes, chosen, steps)
 
     return interleaved(axes, sizes, part)
 
