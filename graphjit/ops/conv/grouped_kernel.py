@@ -14,10 +14,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from graphjit.ops.base import Array, Kernel, Rule
 from graphjit.ops.conv import image_gradient, kernel_gradient
@@ -84,21 +85,31 @@ def _merged(groups: int, channels: int) -> int:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _grouped(blocks: _Blocks, x: Array, kernel: Array) -> Array:
-    def of_block(given: tuple[Array, Array]) -> Array:
-        return jax.lax.conv_general_dilated(
-            *given,
-            blocks.sliding.strides,
-            blocks.pads,
-            rhs_dilation=blocks.sliding.rates,
-            dimension_numbers=NHWC,
-        )
+    dense, count = _dense(blocks, kernel), blocks.count
+    convolved = functools.partial(_convolved, blocks)
+    if count <= _MOST_UNROLLED:
+        parts = map(convolved, *(jnp.split(a, count, -1) for a in (x, dense)))
+        return jnp.concatenate(list(parts), -1)
 
-    kernels = _block_kernels(blocks, kernel)
-    if blocks.count > _MOST_UNROLLED:
-        given = (_stacked(x, blocks.count), kernels)
-        return _side_by_side(cast("Array", jax.lax.map(of_block, given)))
-    given = zip(jnp.split(x, blocks.count, -1), kernels, strict=True)
-    return jnp.concatenate(list(map(of_block, given)), -1)
+    def with_block(at: Array, y: Array) -> Array:
+        part = convolved(_block(x, count, at), _block(dense, count, at))
+        return _with_block(y, count, at, part)
+
+    first = (_block(a, count, 0) for a in (x, dense))
+    one = jax.eval_shape(convolved, *first)
+    return _loop(count, with_block, _empty(one, count))
+
+
+def _convolved(blocks: _Blocks, x: Array, kernel: Array) -> Array:
+    """One dense convolution."""
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        blocks.sliding.strides,
+        blocks.pads,
+        rhs_dilation=blocks.sliding.rates,
+        dimension_numbers=NHWC,
+    )
 
 
 def _forward(
@@ -112,21 +123,27 @@ def _backward(
 ) -> tuple[Array, Array]:
     x, kernel = kept
     image, taps, wide = widened(x, kernel, slope)
-
-    def of_block(given: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        return _slopes_of_block(blocks.sliding, *given)
-
-    kernels, count = _block_kernels(blocks, taps), blocks.count
-    if count > _MOST_UNROLLED:
-        given = (_stacked(image, count), kernels, _stacked(wide, count))
-        images, to_kernels = cast("tuple[Array, Array]", jax.lax.map(of_block, given))
-        to_image = _side_by_side(images)
+    dense, count = _dense(blocks, taps), blocks.count
+    slopes_of = functools.partial(_slopes_of_block, blocks.sliding)
+    operands = (image, dense, wide)
+    if count <= _MOST_UNROLLED:
+        split = (jnp.split(a, count, -1) for a in operands)
+        parts = list(map(slopes_of, *split))
+        to_image, to_dense = (
+            jnp.concatenate(part, -1) for part in zip(*parts, strict=True)
+        )
     else:
-        images, slopes = (jnp.split(a, count, -1) for a in (image, wide))
-        parts = list(map(of_block, zip(images, kernels, slopes, strict=True)))
-        to_image = jnp.concatenate([part[0] for part in parts], -1)
-        to_kernels = jnp.stack([part[1] for part in parts])
-    to_kernel = _diagonal(blocks, to_kernels, kernel.shape)
+
+        def with_block(at: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+            to_block, to_own = slopes_of(*(_block(a, count, at) for a in operands))
+            return (
+                _with_block(found[0], count, at, to_block),
+                _with_block(found[1], count, at, to_own),
+            )
+
+        empty = (jnp.zeros_like(image), jnp.zeros_like(dense))
+        to_image, to_dense = _loop(count, with_block, empty)
+    to_kernel = _from_dense(blocks, to_dense, kernel.shape)
     return to_image.astype(x.dtype), to_kernel.astype(kernel.dtype)
 
 
@@ -155,51 +172,75 @@ def _slopes_of_block(
     )
 
 
-def _stacked(x: Array, count: int) -> Array:
-    """(n, h, w, count * c) as (count, n, h, w, c)."""
-    # Three axes: a transpose of five compiles more slowly.
-    split = x.reshape(-1, count, x.shape[-1] // count)
-    return jnp.swapaxes(split, 0, 1).reshape(count, *x.shape[:-1], -1)
+# --- blocks of channels -----------------------------------------------------------
+
+# They are read and written where they lie: copies with the blocks in front take longer
+# to make, and to compile.
 
 
-def _side_by_side(x: Array) -> Array:
-    """(count, n, h, w, c) as (n, h, w, count * c)."""
-    count, channels = x.shape[0], x.shape[-1]
-    flat = jnp.swapaxes(x.reshape(count, -1, channels), 0, 1)
-    return flat.reshape(*x.shape[1:-1], count * channels)
+def _block(x: Array, count: int, at: Array | int) -> Array:
+    """One of `count` blocks of the last axis."""
+    width = x.shape[-1] // count
+    return jax.lax.dynamic_slice_in_dim(x, at * width, width, -1)
 
 
-def _block_kernels(blocks: _Blocks, kernel: Array) -> Array:
-    """A dense kernel for each block, zeros between its groups.
+def _with_block(x: Array, count: int, at: Array, block: Array) -> Array:
+    """`x` with one of `count` blocks of the last axis replaced."""
+    start = at * (x.shape[-1] // count)
+    return jax.lax.dynamic_update_slice_in_dim(x, block, start, -1)
+
+
+def _empty(block: Any, count: int) -> Array:
+    """A place for `count` blocks side by side."""
+    return jnp.zeros((*block.shape[:-1], count * block.shape[-1]), block.dtype)
+
+
+def _loop(count: int, body: Any, start: Any) -> Any:
+    run: Any = jax.lax.fori_loop  # pyright: ignore[reportUnknownVariableType]
+    return run(0, count, body, start)
+
+
+# --- kernels ----------------------------------------------------------------------
+
+
+def _dense(blocks: _Blocks, kernel: Array) -> Array:
+    """The kernels of all blocks side by side, zeros between their groups.
 
     Shapes:
-        kernel: (kh, kw, c, b * m * k)  ->  (b, kh, kw, m * c, m * k)
+        kernel: (kh, kw, c, b * m * k)  ->  (kh, kw, m * c, b * m * k)
     """
     high, wide, channels, filters = kernel.shape
-    count, merged = blocks.count, blocks.merged
-    each = filters // (count * merged)
-    split = kernel.reshape(high * wide, channels, count, merged, each)
-    rows = jnp.transpose(split, (2, 0, 3, 1, 4))[:, :, :, :, None]
-    # One where the group that reads is the group that is read.
-    same = jnp.eye(merged, dtype=kernel.dtype)[:, None, :, None]
-    return (rows * same).reshape(count, high, wide, merged * channels, merged * each)
+    if blocks.merged == 1:
+        return kernel
+    several = kernel.reshape(high * wide, 1, channels, filters)
+    own = _own_group(blocks, filters)[:, None]
+    zero = jnp.zeros((), kernel.dtype)
+    return jnp.where(own, several, zero).reshape(high, wide, -1, filters)
 
 
-def _diagonal(blocks: _Blocks, kernels: Array, shape: Sequence[int]) -> Array:
-    """What `_block_kernels` took apart, from gradients of that form.
+def _from_dense(blocks: _Blocks, dense: Array, shape: Sequence[int]) -> Array:
+    """What `_dense` spread out, from gradients of that form.
 
-    Slices, for a masked sum of this rank with an axis of 1 ends jaxlib 0.10.2 with a
-    segmentation fault (https://github.com/jax-ml/jax/issues/40412).
+    Slices, for a masked sum over an axis of 1 ends jaxlib 0.10.2 with a segmentation
+    fault (https://github.com/jax-ml/jax/issues/40412).
 
     Shapes:
-        kernels: (b, kh, kw, m * c, m * k)  ->  (kh, kw, c, b * m * k)
+        dense: (kh, kw, m * c, b * m * k)  ->  (kh, kw, c, b * m * k)
     """
-    high, wide, channels, filters = shape
-    count, merged = blocks.count, blocks.merged
-    each = filters // (count * merged)
-    split = kernels.reshape(count, high * wide, merged, channels, merged, each)
-    own = jnp.stack([split[:, :, at, :, at] for at in range(merged)], 3)
-    return jnp.transpose(own, (1, 2, 0, 3, 4)).reshape(*shape)
+    channels = shape[2]
+    own, zero = _own_group(blocks, shape[3]), jnp.zeros((), dense.dtype)
+    parts = (
+        jnp.where(row, jax.lax.slice_in_dim(dense, at, at + channels, axis=2), zero)
+        for row, at in zip(own, range(0, dense.shape[2], channels), strict=True)
+    )
+    return functools.reduce(jnp.add, parts)
+
+
+def _own_group(blocks: _Blocks, filters: int) -> np.ndarray[Any, Any]:
+    """Whether a filter belongs to a group of its block: (m, b * m * k)."""
+    each = filters // (blocks.count * blocks.merged)
+    group = np.arange(filters) // each % blocks.merged
+    return group == np.arange(blocks.merged)[:, None]
 
 
 def _one_step(op: Any, types: Sequence[TensorType | None]) -> bool:
