@@ -17,15 +17,19 @@ from graphjit.stopwatch import Timing
 
 __all__ = ["Candidate", "Contest", "Here", "alone", "check", "hold"]
 
-#: Fewer rounds than this say nothing on a shared machine; slow candidates get `FEWEST`.
+#: Fewer rounds than this say nothing on a shared machine; slow candidates get `FEWEST`,
+#: and short calls, which vary most, `MOST`.
 ROUNDS = 11
 FEWEST = 3
+MOST = 31
 
 #: A candidate that takes longer than this for a call gets the fewest rounds.
 SLOW_S = 1.5
 
-#: How long a turn should last at least: short calls are repeated.
+#: How long a turn should last at least: short calls are repeated. How often says the
+#: fastest of several looks: the first is slow, and calls of a short turn are, too.
 TURN_S = 0.01
+LOOKS = 3
 
 #: After each turn, so that the pools of threads of the last candidate go to sleep.
 PAUSE_S = 0.003
@@ -86,6 +90,8 @@ class Contest:
         rounds: dict[str, int] = {}
         for candidate in self.candidates:
             once = candidate.turn(1)
+            if once < TURN_S and not quick:
+                once = min(once, *(candidate.turn(1) for _ in range(LOOKS)))
             calls[candidate.name] = 1 if quick else max(1, math.ceil(TURN_S / once))
             rounds[candidate.name] = self.rounds or _rounds(once)
         times: dict[str, list[float]] = {c.name: [] for c in self.candidates}
@@ -101,6 +107,8 @@ class Contest:
 
 
 def _rounds(once_s: float) -> int:
+    if once_s < TURN_S:
+        return MOST
     return FEWEST if once_s > SLOW_S else ROUNDS
 
 
