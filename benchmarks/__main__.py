@@ -15,6 +15,7 @@ from benchmarks.measure import Report, environment
 NAMES = (
     "import_time",
     "startup",
+    "loading",
     "executable_overhead",
     "batch_stream",
     "training_loop",

@@ -133,8 +133,9 @@ def get(identifier: Any) -> Activation:
     if written is not None:
         inner = written.get("config", written.get("class_name"))
         config = mapping_of(inner)
-        if config is not None and written.get("class_name") in _LAYERS:
-            return _of_layer(str(written["class_name"]), config)
+        layer = written.get("class_name")
+        if config is not None and isinstance(layer, str) and layer in _LAYERS:
+            return _of_layer(layer, config)
         name = inner if config is None else config.get("name")
         if isinstance(name, str):
             return get(name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from graphjit.bodies import map_bodies, with_bodies
 from graphjit.builder import Rewriter
+from graphjit.errors import CaptureError
 from graphjit.ir import Graph, Node, Value
 from graphjit.ops.base import Becomes, Same
 
-__all__ = ["become", "frozen", "inference_form"]
+__all__ = ["become", "frozen", "inference_form", "training_form", "trains_always"]
 
 
 def become(rewriter: Rewriter, node: Node, becomes: Becomes) -> None:
@@ -37,6 +38,35 @@ def inference_form(graph: Graph) -> Graph:
         else:
             become(rewriter, node, becomes)
     return rewriter.finish()
+
+
+def training_form(graph: Graph, title: str) -> Graph:
+    """The graph with every op as it is in training, which inference leaves alone.
+
+    Args:
+        graph: A training graph.
+        title: How messages name what it is of.
+
+    Raises:
+        CaptureError: An op has no such form.
+    """
+    rewriter = Rewriter(map_bodies(graph, lambda body: training_form(body, title)))
+    for node in rewriter.graph.nodes:
+        op = node.op.to_always()
+        if op is None:
+            raise CaptureError(
+                f"{title}: training=True: op {node.op.kind!r} has no form that stays "
+                "the same in inference",
+                hint="give the op an attribute `always`, at which its `to_inference` "
+                "returns None",
+            )
+        rewriter.keep(node, **({} if op is node.op else {"op": op}))
+    return rewriter.finish()
+
+
+def trains_always(graph: Graph) -> bool:
+    """Whether a layer of the model was called with ``training=True``."""
+    return any(row.arguments.thaw().get("training") is True for row in graph.layers)
 
 
 def frozen(rewriter: Rewriter, node: Node) -> None:

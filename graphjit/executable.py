@@ -66,6 +66,7 @@ class Executable:
         ids: Which inputs hold ids, and in which range.
         tuning: The measured kernels it uses; None where the rules alone chose.
         sizes: The batch sizes it compiles for; None: every size it is given.
+        draws: Whether its calls draw random numbers, and need a key.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Executable:
         self._updates = [order.index(p.name) for p in self._state]
         self._direct = [p for p in self.graph.params if p.name not in updated | packed]
         self._weights: tuple[jax.Array, ...] | None = None
-        self._needs_key = uses_rng(self.graph)
+        self.draws = uses_rng(self.graph)
         self.ids = id_ranges(source)
         self._pack = HostOrCompiled(self._run_prologue, target)
         self._main: Callable[..., tuple[jax.Array, ...]] = jax.jit(
@@ -142,7 +143,7 @@ class Executable:
     def _fast_call(self) -> Callable[[Any], Any]:
         """`__call__` with as little Python as can be when data fits at once."""
         ready, numpy = self._ready, _NUMPY
-        if ready is None or self.graph.updates or self._needs_key:
+        if ready is None or self.graph.updates or self.draws:
             return self._checked_call
         main, checked, count = self._main, self._checked_call, len(self.graph.outputs)
         own = None if self.sizes is None else self.sizes.own
@@ -172,7 +173,7 @@ class Executable:
             else:
                 results = main(weights, (), copies, None)
                 if alone and not self.ids and not isinstance(x, (numpy, Tracer)):
-                    device, dtype = type(x), x.dtype
+                    device, dtype = x.__class__, x.dtype
                     known.add(x.shape)
             return results[0] if count == 1 else list(results[:count])
 
@@ -210,7 +211,11 @@ class Executable:
         return [on_device(h, r) for h, r in zip(hosts, results[0], strict=True)]
 
     def in_batches(
-        self, x: Any, batch_size: int | None = None, held: Sequence[Any] = ()
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        held: Sequence[Any] = (),
+        key: Any = None,
     ) -> tuple[list[np.ndarray[Any, Any]], Sequence[Any]]:
         """The outputs for all of `x` as NumPy arrays, and the state after.
 
@@ -218,11 +223,14 @@ class Executable:
             x: As for `__call__`, with any number of rows.
             batch_size: Rows per call; None for 32, or the model's fixed batch.
             held: The state that calls update, in the order of `state_names`.
+            key: A JAX key, where the graph draws random numbers: every call has its
+                own, folded from it.
 
         Raises:
             DataError: The data does not fit.
         """
-        self._no_key()
+        if key is None:
+            self._no_key()
         weights, main, held = self._bound(), self._main, tuple(held)
         outputs = len(self.graph.outputs)
         with x64_scope(self.graph):
@@ -233,9 +241,10 @@ class Executable:
             size = rows_per_call(self.graph.inputs, batch_size, rows)
             calls = calls_of(self.sizes, rows, size)
             parts: list[Sequence[Any]] = []
-            for call in calls:
+            for number, call in enumerate(calls):
+                drawn = None if key is None else jax.random.fold_in(key, number)
                 # No copies: the caller waits until all is read.
-                results = main(weights, held, _rows_of(arrays, call), None)
+                results = main(weights, held, _rows_of(arrays, call), drawn)
                 parts.append(results[:outputs])
                 held = self.state_after(results[outputs:])
             joined = gathered(parts, [call.rows for call in calls])
@@ -279,7 +288,7 @@ class Executable:
             held = tuple(_unshared(leaf(state, p.name, "state")) for p in self._state)
             if rng is None:
                 self._no_key()
-            key = rng_key(rng) if self._needs_key else None
+            key = rng_key(rng) if self.draws else None
             return self.run(held, inputs, key)
 
     def run(self, held: Sequence[Any], inputs: Sequence[Any], key: Any = None) -> Flat:
@@ -302,8 +311,11 @@ class Executable:
         return self._weights
 
     def _no_key(self) -> None:
-        if self._needs_key:
-            raise DataError("the graph draws random numbers: rng is needed")
+        if self.draws:
+            raise DataError(
+                "the graph draws random numbers: rng is needed",
+                hint="use exe.step(state, x, rng=0); state is {} where none changes",
+            )
 
     def warm(
         self, batch_sizes: int | Iterable[int] = 1, shapes: Any = None
@@ -328,7 +340,7 @@ class Executable:
         held = tuple(map(known_shape, self._state))
         rows = row_shapes(inputs, shapes)
         with x64_scope(self.graph):
-            key = jax.random.key(0) if self._needs_key else None
+            key = jax.random.key(0) if self.draws else None
             for size in given:
                 batch = warm_inputs(inputs, rows, size)
                 program: Any = self._main

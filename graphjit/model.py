@@ -14,6 +14,7 @@ from typing import Any, Self, cast
 import jax
 import numpy as np
 
+from graphjit.becoming import trains_always
 from graphjit.builder import retyped
 from graphjit.capture.call_arguments import Given
 from graphjit.capture.calling import add_call
@@ -38,7 +39,7 @@ from graphjit.capture.trainable_flags import with_flags
 from graphjit.errors import CaptureError, ShapeError, expected
 from graphjit.executable import Executable, compile_graph
 from graphjit.ir import Graph
-from graphjit.lower import Lowered, Step, lower, x64_scope
+from graphjit.lower import Lowered, Step, lower, rng_key, x64_scope
 from graphjit.model_text import WithText
 from graphjit.narrow import sequence_of
 from graphjit.passes.base import Pass
@@ -109,9 +110,11 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         """Nothing is captured, tuned, lowered or compiled yet."""
         self._tuning: Tuning | None = None
         self._captured: Captured | None = None
-        self._executable: tuple[int, Executable] | None = None
+        self._executable: tuple[int, tuple[str, ...], Executable] | None = None
         self._weight_cells: list[Cell] | None = None
-        self._inference: Lowered | None = None
+        self._inference: tuple[tuple[str, ...], Lowered] | None = None
+        self._always: bool | None = None
+        self._draws = 0
         self._training: tuple[tuple[str, ...], Graph, Lowered] | None = None
 
     @classmethod
@@ -293,16 +296,30 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         by name.
         """
         if not training:
-            return self._inference_fn()(variables["params"], variables["state"], x)
+            lowered = self._inference_fn()
+            return lowered(variables["params"], variables["state"], x, rng)
         graph, lowered = self._training_fn()
         step = lowered(variables["params"], variables["state"], x, rng)
         penalties = weight_penalties(graph, flatten(variables, graph.params))
         return step._replace(losses={**step.losses, **penalties})
 
     def _inference_fn(self) -> Lowered:
-        if self._inference is None:
-            self._inference = lower(run(self.graph, (ToInference(),))[0])
-        return self._inference
+        frozen = self._frozen_in_inference()
+        if self._inference is None or self._inference[0] != frozen:
+            graph, _ = run(self.inference_source(), (ToInference(),))
+            self._inference = (frozen, lower(graph))
+        return self._inference[1]
+
+    def inference_source(self) -> Graph:
+        """The captured graph; frozen norms called with `training=True` infer in it."""
+        frozen = self._frozen_in_inference()
+        return run(self.graph, [Freeze(frozen)])[0] if frozen else self.graph
+
+    def _frozen_in_inference(self) -> tuple[str, ...]:
+        """The frozen layers, where inference asks for them at all."""
+        if self._always is None:
+            self._always = trains_always(self.graph)
+        return self.frozen_layers() if self._always else ()
 
     def training_graph(self) -> Graph:
         """The graph that `fit` trains: frozen layers frozen, then TRAINING."""
@@ -375,16 +392,24 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
 
     def executable(self) -> Executable:
         """The inference executable, bound to the current variables."""
-        if self._executable is None:
+        frozen = self._frozen_in_inference()
+        if self._executable is None or self._executable[1] != frozen:
             self._fill()
-            exe = compile_graph(self.graph, tuning=self.tuning)
+            exe = compile_graph(self.inference_source(), tuning=self.tuning)
         elif self._executable[0] != self.weights_version():
             self._fill()
-            exe = self._executable[1]
+            exe = self._executable[2]
         else:
-            return self._executable[1]
-        self._executable = (self.weights_version(), exe.rebind(self.variables))
+            return self._executable[2]
+        self._executable = (self.weights_version(), frozen, exe.rebind(self.variables))
         return exe
+
+    def next_key(self, exe: Executable) -> Any:
+        """The key of an executable's next call, another each time; None: none draws."""
+        if not exe.draws:
+            return None
+        self._draws += 1
+        return rng_key(self._draws - 1)
 
     def weights_version(self) -> int:
         """Another number whenever weights were written.
@@ -402,7 +427,8 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
     def __call__(self, inputs: Any, *more: Any, **kwargs: Any) -> Any:
         """On tensors: the model as a layer. On arrays: its outputs for them.
 
-        A stateful model goes on from the state it has, and keeps the new one.
+        A stateful model goes on from the state it has, and keeps the new one. What
+        draws in inference too draws anew at every call.
         """
         items = sequence_of(inputs) or [inputs]
         if any(isinstance(item, Tensor) for item in items):
@@ -415,12 +441,13 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
             )
         self.build_on(inputs)
         exe = self.executable()
-        return self.advance(exe, inputs).outputs if exe.graph.updates else exe(inputs)
+        steps = exe.graph.updates or exe.draws
+        return self.advance(exe, inputs).outputs if steps else exe(inputs)
 
     def advance(self, exe: Executable, x: Any) -> Step:
         """Run an executable of this model; what it updates is written back."""
         held = dict(zip(exe.state_names, self.held_state(exe), strict=True))
-        step = exe.step(nest(held), x)
+        step = exe.step(nest(held), x, self.next_key(exe))
         new = [leaf(step.state, name, "state") for name in exe.state_names]
         self.keep_state(exe, new)
         return step
@@ -451,7 +478,8 @@ class Model(SubModel, Trained, WithText, WithWeightFiles):
         del verbose
         self.build_on(x)
         exe = self.executable()
-        outputs, new = exe.in_batches(x, batch_size, self.held_state(exe))
+        held, key = self.held_state(exe), self.next_key(exe)
+        outputs, new = exe.in_batches(x, batch_size, held, key)
         self.keep_state(exe, new)
         return _one_or_list(outputs)
 
@@ -539,9 +567,8 @@ def jit(
         CaptureError: `autotune` is asked for another platform than JAX's, or a batch
             size is no count.
     """
-    graph, known = (
-        (model, None) if isinstance(model, Graph) else (model.graph, model.tuning)
-    )
+    graph = model if isinstance(model, Graph) else model.inference_source()
+    known = None if isinstance(model, Graph) else model.tuning
     executable = compile_graph(
         graph,
         target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from os import PathLike
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from graphjit.capture.model_config import config_of
 from graphjit.capture.tracer import Captured
 from graphjit.capture.trainable_flags import with_flags
 from graphjit.errors import CaptureError, FormatError
-from graphjit.formats import container, provenance_section
+from graphjit.formats import compiled_section, container, provenance_section
 from graphjit.formats.container import Contents
 from graphjit.formats.limits import DEFAULT_LIMITS, Limits
 from graphjit.formats.provenance_section import decode_provenance, encode_provenance
@@ -23,7 +24,7 @@ from graphjit.lower import x64_scope
 from graphjit.model import Model
 from graphjit.variables import device_copy
 
-__all__ = ["from_bytes", "load", "model_of", "save", "to_bytes"]
+__all__ = ["from_bytes", "load", "model_of", "not_kept", "save", "to_bytes"]
 
 
 def save(model: Model, path: str | PathLike[str]) -> None:
@@ -100,6 +101,22 @@ def _sections(model: Model) -> dict[str, Any]:
         found[provenance_section.SECTION] = encode_provenance(model.provenance)
     if model.tuning is not None:
         found[SECTION] = encode_tuning(model.tuning)
+    with contextlib.suppress(CaptureError):  # `not_kept` says what
+        compiled = model.compiled_as()
+        if compiled is not None:
+            found[compiled_section.SECTION] = compiled
+    return found
+
+
+def not_kept(model: Model) -> list[str]:
+    """What of a model a `.gjit` file does not hold, a sentence each."""
+    found: list[str] = []
+    try:
+        model.compiled_as()
+    except CaptureError as error:
+        found.append(f"how it is compiled is not kept: {error.message}")
+    if model.has_optimizer_state:
+        found.append("the state of the optimizer is not kept: it begins anew")
     return found
 
 
@@ -112,6 +129,9 @@ def model_of(contents: Contents) -> Model:
     if provenance_section.SECTION in contents.optional:
         section = contents.optional[provenance_section.SECTION]
         model.provenance = decode_provenance(section)
+    if compiled_section.SECTION in contents.optional:
+        section = contents.optional[compiled_section.SECTION]
+        model.compile_when_asked(compiled_section.decode_compiled(section))
     for name, cell in model.cells.items():
         type_ = cell.param.type
         cell.defer(lambda name=name, t=type_: _own(graph, tensors[name], t.dtype))

@@ -156,7 +156,7 @@ class Sequential(Model):
     def _clear(self, inputs: list[Tensor]) -> None:
         """What was derived from the chain is out of date."""
         self._forget()
-        self._trainer = None
+        self._trainer = self._written = None
         self._inputs = inputs
 
     def _refuse_unbuilt(self) -> NoReturn:

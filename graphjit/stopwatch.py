@@ -36,6 +36,7 @@ def interleaved(
     rounds: int = 15,
     calls: int = 1,
     warmup: int = 2,
+    before: Callable[[], object] | None = None,
 ) -> dict[str, Timing]:
     """Time candidates in turns.
 
@@ -44,6 +45,7 @@ def interleaved(
         rounds: How often each takes its turn.
         calls: Calls per turn, waited for at the end of the turn.
         warmup: Turns before the first that counts.
+        before: Called before every turn, out of its time.
 
     Returns:
         The time of one call, per candidate and round. The order is another one in every
@@ -56,6 +58,8 @@ def interleaved(
         for name in order.sample(names, len(names)):
             call = candidates[name]
             result: Any = None
+            if before is not None:
+                before()
             start = time.perf_counter()
             for _ in range(calls):
                 result = call()

@@ -17,7 +17,7 @@ from graphjit.host_random import numpy_dtype
 from graphjit.ir import Param
 from graphjit.narrow import mapping_of
 
-__all__ = ["device_copies", "device_copy", "flatten", "leaf", "nest"]
+__all__ = ["device_copy", "device_given", "flatten", "leaf", "nest"]
 
 
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,14 +81,17 @@ def device_copy(given: Any, dtype: str) -> jax.Array:
     who goes on writing to it would change the weights; and it compiles a program for
     every shape. `device_put` may keep the memory it is given: here nobody else has it.
     """
-    return jax.device_put(_copied(given, dtype))
+    return jax.device_put(np.array(given, dtype=numpy_dtype(dtype), copy=True))
 
 
-def device_copies(given: Sequence[Any], dtypes: Sequence[str]) -> list[jax.Array]:
-    """`device_copy` of several arrays, in one dispatch."""
-    copies = [_copied(item, dtype) for item, dtype in zip(given, dtypes, strict=True)]
-    return jax.device_put(copies)
+def device_given(given: Sequence[Any], dtypes: Sequence[str]) -> list[jax.Array]:
+    """Arrays on the device, in one dispatch and without a copy that is not needed.
 
-
-def _copied(given: Any, dtype: str) -> np.ndarray[Any, Any]:
-    return np.array(given, dtype=numpy_dtype(dtype), copy=True)
+    For arrays that nobody will write to: `device_put` may keep their memory, or read it
+    after this has returned.
+    """
+    arrays = [
+        np.asarray(item, numpy_dtype(dtype))
+        for item, dtype in zip(given, dtypes, strict=True)
+    ]
+    return jax.device_put(arrays)

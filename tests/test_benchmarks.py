@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import measure
 from benchmarks.measure import Figure, Report, Timing
+from graphjit import stopwatch
 
 
 @pytest.mark.filterwarnings("ignore:__array__ impl:DeprecationWarning")
@@ -80,6 +82,29 @@ def test_candidates_take_turns() -> None:
         "b": 7,
         "c": 7,
     }
+
+
+def test_what_is_done_before_a_turn_is_out_of_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = [0.0]
+
+    def passing(name: str, taken: float) -> None:
+        done.append(name)
+        now_s[0] += taken
+
+    done: list[str] = []
+    clock = SimpleNamespace(perf_counter=lambda: now_s[0])
+    monkeypatch.setattr(stopwatch, "time", clock)
+    timings = measure.interleaved(
+        {"a": lambda: passing("turn", 0.5)},
+        rounds=2,
+        calls=2,
+        warmup=1,
+        before=lambda: passing("before", 64.0),
+    )
+    assert done == ["before", "turn", "turn"] * 3
+    assert timings["a"] == Timing((500.0, 500.0))
 
 
 def test_ratios_are_of_medians() -> None:

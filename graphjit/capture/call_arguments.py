@@ -122,16 +122,17 @@ def bind_call(
 
 
 def _training(title: str, asked: object) -> dict[str, Any]:
-    """The argument `training`, where it says what a training graph does not."""
+    """The argument `training`, where it says in which mode the call always is."""
     if asked is None:
         return {}
-    if asked is not False:
+    # Keras 2 took 0 and 1 as well, and its files have them.
+    if not isinstance(asked, (bool, int)) or asked not in (0, 1):
         raise CaptureError(
-            f"{title}: training: expected False or None, received {asked!r}",
-            hint="one graph is captured for both; model.apply(variables, x, "
+            f"{title}: training: expected True, False or None, received {asked!r}",
+            hint="None leaves it to what the model does: model.apply(variables, x, "
             "training=True, rng=…) runs it as in training",
         )
-    return {"training": False}
+    return {"training": bool(asked)}
 
 
 def _check_tensor(title: str, item: object) -> None:

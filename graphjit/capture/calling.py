@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from graphjit.becoming import inference_form
+from graphjit.becoming import inference_form, training_form
 from graphjit.builder import Builder
 from graphjit.capture.call_arguments import Given, Slot, bind_call, filled
 from graphjit.capture.emitter import Emitter
@@ -40,11 +40,15 @@ def call_layer(
 
 
 def fragment_of(layer: Layer, given: Given) -> Graph:
-    """What a call computes; with ``training=False`` as in inference, for ever."""
+    """What a call computes; with ``training=`` as in that mode, for ever."""
     asked = dict(given.arguments)
     training = asked.pop("training", None)
     fragment = layer.fragment(replace(given, arguments=asked))
-    return fragment if training is None else inference_form(fragment)
+    if training is None:
+        return fragment
+    if training:
+        return training_form(fragment, layer_name(layer))
+    return inference_form(fragment)
 
 
 def add_call(layer: Layer, given: Given, fragment: Graph) -> list[Tensor]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from graphjit.errors import CaptureError, DataError
 from graphjit.ir import Param
-from graphjit.variables import device_copies, device_copy
+from graphjit.variables import device_copy, device_given
 
 __all__ = [
     "Cell",
@@ -103,14 +103,18 @@ def as_variable(param: Param, given: Any) -> jax.Array:
 def as_variables(
     params: Sequence[Param], given: Sequence[np.ndarray[Any, Any]]
 ) -> list[jax.Array]:
-    """`as_variable` of several arrays, copied to the device together.
+    """`as_variable` of several arrays, handed to the device together.
+
+    Args:
+        params: The params.
+        given: An array for each, that nobody else holds: it is not copied first.
 
     Raises:
         DataError: One has another shape, or is not numeric.
     """
     for param, array in zip(params, given, strict=True):
         _check(param, array)
-    return device_copies(given, [param.type.dtype for param in params])
+    return device_given(given, [param.type.dtype for param in params])
 
 
 def _check(param: Param, array: Any) -> None:

@@ -181,7 +181,8 @@ class Layer(Declarative, _Record):
             inputs: A tensor, or a list of them.
             more: Further tensors, for layers that name their inputs.
             kwargs: What the layer's `emit` takes by keyword; ``mask=`` in place of the
-                inputs' own masks.
+                inputs' own masks; ``training=`` True or False for a call that is in
+                that mode for ever (where two say so, the inner one holds).
 
         Returns:
             A tensor, or a list of them.

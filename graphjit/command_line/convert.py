@@ -12,6 +12,7 @@ from graphjit.command_line.source import Source
 from graphjit.command_line.target import check_target
 from graphjit.errors import DataError, expected
 from graphjit.model import Model
+from graphjit.saving import not_kept
 
 __all__ = ["convert"]
 
@@ -39,6 +40,7 @@ def convert(source: Source, target: Path, force: bool) -> int:
     notes: Sequence[str] = ()
     if target.suffix == ".gjit":
         model.save(target)
+        notes = not_kept(model)
     else:
         notes = keras.save_model(model, target)
     size = file_size(target.stat().st_size)

@@ -30,6 +30,7 @@ __all__ = [
     "array_type",
     "child",
     "has_child",
+    "heaps_of",
     "opened",
     "opened_bytes",
     "read_array",
@@ -58,13 +59,21 @@ _MOST_STEPS: Final = 256
 _HARD_LINK: Final = 0
 #: Below this many bytes neither a chunk nor a ratio does harm.
 _SMALL_BYTES: Final = 2**20
+#: In bytes; NumPy's arrays begin at multiples of 16.
+_XLA_ALIGNMENT: Final = 64
 #: Looks through the heaps of the file that is open, before the first is read.
 _heaps: ContextVar[Callable[[], None]] = ContextVar("heaps")
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Generator[Any]:
+def opened(
+    path: str | os.PathLike[str], heaps: Callable[[], None] | None = None
+) -> Generator[Any]:
     """The root group of a file; what goes wrong inside the block names the file.
+
+    Args:
+        path: The file.
+        heaps: `heaps_of` it, for one that is opened more than once.
 
     Raises:
         FormatError: It is no HDF5 file, or a damaged one.
@@ -80,15 +89,8 @@ def opened(path: str | os.PathLike[str]) -> Generator[Any]:
         head = file.read(64)
     if not h5py.is_hdf5(name):
         raise FormatError(f"{name}: not an HDF5 file: it begins with {shown(head[:8])}")
-
-    def check() -> None:
-        with (
-            open(path, "rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            check_heaps(data)
-
-    with _errors_of(name), _heaps_checked_by(check), h5py.File(name, "r") as root:
+    checked = _heaps_checked_by(heaps or heaps_of(path))
+    with _errors_of(name), checked, h5py.File(name, "r") as root:
         yield root
 
 
@@ -104,14 +106,25 @@ def opened_bytes(data: bytes, name: str) -> Generator[Any]:
     if not data.startswith(_SIGNATURE):
         message = f"not an HDF5 file: it begins with {shown(data[:8])}"
         raise FormatError(f"{name}: {message}")
-    checked = _heaps_checked_by(lambda: check_heaps(data))
+    checked = _heaps_checked_by(_once(lambda: check_heaps(data)))
     with _errors_of(name), checked, h5py.File(io.BytesIO(data), "r") as root:
         yield root
 
 
-@contextlib.contextmanager
-def _heaps_checked_by(check: Callable[[], None]) -> Generator[None]:
-    """Let `check` run once, when the first string in a heap is asked for."""
+def heaps_of(path: str | os.PathLike[str]) -> Callable[[], None]:
+    """What looks through all of a file's heaps, which takes long, in its first call."""
+
+    def check() -> None:
+        with (
+            open(path, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            check_heaps(data)
+
+    return _once(check)
+
+
+def _once(check: Callable[[], None]) -> Callable[[], None]:
     done: list[None] = []
 
     def once() -> None:
@@ -119,7 +132,13 @@ def _heaps_checked_by(check: Callable[[], None]) -> Generator[None]:
             check()
             done.append(None)
 
-    token = _heaps.set(once)
+    return once
+
+
+@contextlib.contextmanager
+def _heaps_checked_by(check: Callable[[], None]) -> Generator[None]:
+    """Call `check` before a string in a heap is read."""
+    token = _heaps.set(check)
     try:
         yield
     finally:
@@ -214,8 +233,19 @@ def read_array(dataset: Any, limits: Limits) -> NDArray[Any]:
 
 def read_checked(dataset: Any) -> NDArray[Any]:
     """A dataset, which `array_type` has looked at, as an array."""
-    found = np.asarray(dataset[()])
+    found = _large(dataset) if dataset.nbytes > _SMALL_BYTES else dataset[()]
+    found = np.asarray(found)
     return found.view(ml_dtypes.bfloat16) if found.dtype.kind == "V" else found
+
+
+def _large(dataset: Any) -> NDArray[Any]:
+    """A dataset as an array that begins where XLA's own do: it need not copy it."""
+    room = np.empty(dataset.nbytes + _XLA_ALIGNMENT, np.uint8)
+    start = -room.ctypes.data % _XLA_ALIGNMENT
+    found = room[start : start + dataset.nbytes].view(dataset.dtype)
+    found = found.reshape(dataset.shape)
+    dataset.read_direct(found)
+    return found
 
 
 def _number_type(dataset: Any) -> np.dtype[Any]:

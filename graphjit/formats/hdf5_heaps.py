@@ -8,16 +8,24 @@ III.E, "Global Heap".
 
 from __future__ import annotations
 
-import re
 import struct
+from collections.abc import Iterator
 from typing import Any, Final
+
+import numpy as np
 
 from graphjit.errors import FormatError
 
 __all__ = ["check_heaps"]
 
 #: How every heap begins: its signature, version and three empty bytes.
-_HEAP: Final = re.compile(rb"GCOL\x01\0\0\0")
+_SIGNATURE: Final = b"GCOL\x01\0\0\0"
+#: Wherever that stands, one of these four bytes of it stand at a multiple of four.
+_WORDS: Final = tuple(
+    int.from_bytes(_SIGNATURE[at : at + 4], "little") for at in range(4)
+)
+#: What is looked at together: it stays in the processor's cache.
+_BLOCK_BYTES: Final = 2**18
 _HEADER_BYTES: Final = 16
 #: Index, references, four empty bytes, size.
 _OBJECT: Final = struct.Struct("<HHIQ")
@@ -32,8 +40,24 @@ def check_heaps(data: Any) -> None:
     Raises:
         FormatError: It says where the heap is, and what is wrong there.
     """
-    for match in _HEAP.finditer(data):
-        _check_heap(data, match.start())
+    for start in _starts(data):
+        _check_heap(data, start)
+
+
+def _starts(data: Any) -> Iterator[int]:
+    """Where heaps begin.
+
+    Nearly all of a file is weights. NumPy sees twice as fast as a search for bytes that
+    a block of them holds no heap.
+    """
+    for at in range(0, len(data), _BLOCK_BYTES):
+        block: bytes = data[at : at + _BLOCK_BYTES + len(_SIGNATURE) - 1]
+        words = np.frombuffer(block, "<u4", len(block) // 4)
+        if any((words == word).any() for word in _WORDS):
+            found = block.find(_SIGNATURE)
+            while found >= 0:
+                yield at + found
+                found = block.find(_SIGNATURE, found + 1)
 
 
 def _check_heap(data: Any, start: int) -> None:

@@ -170,24 +170,35 @@ class Keras1Entries:
     def merge(self, entry: Mapping[str, Any], make: _Make) -> Layer:
         """A `Merge`: a layer to be called, or a model of the layers it merges."""
         config = dict(mapping_of(entry.get("config")) or {})
-        title = f"Merge {name_of(entry)!r}"
-        if config.get("mode_type", "raw") != "raw":
-            raise CaptureError(
-                f"{title}: its mode is a function of the user's",
-                hint=f'custom_layers={{"{name_of(entry)}": layer}}, a layer called on '
-                "the list of tensors",
-            )
         given = {
             key: config[key]
             for key in ("name", "mode", "concat_axis", "dot_axes")
             if key in config
         }
+        if config.get("mode_type", "raw") != "raw":
+            given["mode"] = self._function_of(entry, config)
+            given["arguments"] = config.get("arguments") or None
         if "layers" not in config:
             return Merge(**given)
         merged = [make(item) for item in sequence_of(config["layers"]) or []]
         made = Merge(merged, **given)
         self.merged[made] = merged
         return made
+
+    def _function_of(self, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+        """What the user supplied for a `Merge` by a function: by its name, or its."""
+        title, name = f"Merge {name_of(entry)!r}", name_of(entry)
+        mode = config.get("mode") if config["mode_type"] == "function" else None
+        for key in (name, mode):
+            supplied = self._custom.get(key) if isinstance(key, str) else None
+            if callable(supplied):
+                self._notes.add(f"{title}: its function is {key!r} of custom_layers")
+                return supplied
+        raise CaptureError(
+            f"{title}: its mode is a function of the user's",
+            hint=f'custom_layers={{"{name}": function}}, a function of the list of '
+            "arrays, or a layer called on the list of tensors",
+        )
 
     def chain(self, config: Any) -> Any:
         """A `Sequential`'s configuration whose first layer says its input in full."""

@@ -10,7 +10,7 @@ from graphjit.keras.entries import name_of
 from graphjit.keras.notes import Notes
 from graphjit.narrow import mapping_of
 
-__all__ = ["holds_code", "with_function"]
+__all__ = ["holds_code", "named_mode", "with_function"]
 
 _FUNCTIONS: Final = ("function", "output_shape", "mask")
 #: Beside a function Keras 1 and 2 say what it is, and where it was defined.
@@ -31,6 +31,15 @@ def holds_code(entry: Mapping[str, Any]) -> bool:
         return True
     values = [mapping_of(config.get(key)) for key in _FUNCTIONS]
     return any(v is not None and v.get("class_name") == "__lambda__" for v in values)
+
+
+def named_mode(entry: Mapping[str, Any]) -> str | None:
+    """The name of the function that a Keras 1 Merge merges by; None for other modes."""
+    config = mapping_of(entry.get("config")) or {}
+    if entry.get("class_name") != "Merge" or config.get("mode_type") != "function":
+        return None
+    mode = config.get("mode")
+    return mode if isinstance(mode, str) else None
 
 
 def with_function(

@@ -15,7 +15,7 @@ from typing import Any, Final
 from graphjit.errors import FormatError
 from graphjit.keras.entries import name_of
 from graphjit.keras.operation_names import IGNORED, Spoken, of_keras_3, of_tensorflow
-from graphjit.keras.tensorflow_nodes import function_of_node
+from graphjit.keras.tensorflow_nodes import function_of_node, op_of_node
 from graphjit.narrow import mapping_of, sequence_of
 
 __all__ = ["with_operations"]
@@ -74,7 +74,7 @@ def _operation(
     if class_name in _TENSORFLOW:
         spoken_as, read = f"tf.{config.get('function')}", _from_tensorflow
     elif class_name == _NODE and class_name not in custom:
-        spoken_as, read = class_name, _from_node
+        spoken_as, read = f"tf.raw_ops.{op_of_node(config)}", _from_node
     elif _is_of_keras_3(entry, class_name, config) and class_name not in custom:
         spoken_as, read = class_name, _from_keras_3
     else:
@@ -174,7 +174,8 @@ def _from_node(entry: Mapping[str, Any], config: Mapping[str, Any]) -> _Read:
     if found is None or not all(isinstance(item, _Tensor) for item in tensors):
         raise _UnknownError
     function, operands, settings = found
-    return function, operands, {key: _number(item) for key, item in settings.items()}
+    plain = {k: v if k == "key" else _number(v) for k, v in settings.items()}
+    return function, operands, plain
 
 
 def _operand(value: Any) -> Any:

@@ -20,7 +20,7 @@ from graphjit.keras.notes import Notes
 from graphjit.keras.theano_windows import as_on_theano, differs_on_theano
 from graphjit.keras1.merge import Merge
 from graphjit.keras1.spelling import Spelling
-from graphjit.narrow import mapping_of
+from graphjit.narrow import mapping_of, sequence_of
 from graphjit.ops.recurrent.parts import copied
 
 __all__ = ["KerasReader", "Part"]
@@ -138,7 +138,7 @@ class KerasReader(ConfigReader):
 
     def _named(self, entry: Mapping[str, Any]) -> Callable[..., Any]:
         supplied = self._custom.get(name_of(entry) or "")
-        if isinstance(supplied, Layer):
+        if isinstance(supplied, Layer) and not _merges_layers(entry):
             return type(supplied)
         if self._origin.generation == 1 and self._custom_object(entry) is None:
             spelling = self._keras1.spelling(str(entry["class_name"]))
@@ -148,7 +148,7 @@ class KerasReader(ConfigReader):
 
     def _made(self, make: Callable[..., Any], entry: Mapping[str, Any]) -> Layer:
         supplied = self._custom.get(name_of(entry) or "")
-        if isinstance(supplied, Layer):
+        if isinstance(supplied, Layer) and not _merges_layers(entry):
             made = supplied
         elif isinstance(make, Spelling):
             # No `isinstance` of its own tells what it makes.
@@ -196,6 +196,7 @@ class KerasReader(ConfigReader):
         """A model of `cls`; what it is made of is remembered in order."""
         found = mapping_of(config)
         if found is not None and "input_layers" in found:
+            self._note_unheeded(found)
             config = functional_form(found)
         elif self._origin.generation == 1:
             config = self._keras1.chain(config)
@@ -218,6 +219,30 @@ class KerasReader(ConfigReader):
         model = cls.rebuilt(config, make)
         self._parts[model] = parts
         return model
+
+    def _note_unheeded(self, config: Mapping[str, Any]) -> None:
+        """Say where Keras 3 has a mode in a call that it never looks at."""
+        for entry in map(mapping_of, layers_of(config)):
+            nodes = sequence_of((entry or {}).get("inbound_nodes")) or []
+            if entry is not None and any(map(_asks_in_keras_3, nodes)):
+                self._notes.add(
+                    f"{entry.get('class_name')} {name_of(entry)!r}: it is called with "
+                    "training=True, which Keras 3 heeds neither in predict nor in fit: "
+                    "nor is it here"
+                )
+
+
+def _merges_layers(entry: Mapping[str, Any]) -> bool:
+    """Whether it is a `Merge` that begins a chain: its layers are in it."""
+    return "layers" in (mapping_of(entry.get("config")) or {}) and (
+        entry.get("class_name") == "Merge"
+    )
+
+
+def _asks_in_keras_3(node: Any) -> bool:
+    """Whether a call in Keras 3's form has training=True."""
+    arguments = mapping_of((mapping_of(node) or {}).get("kwargs")) or {}
+    return arguments.get("training") in (True, 1)
 
 
 def _policy_of(value: Any) -> str | None:

@@ -99,6 +99,11 @@ def _ours(layer: Layer, made: Arguments, masks: bool) -> None:
             f"mode {getattr(layer, 'mode', None)} of Keras 1 normalizes a sample by "
             "itself, or by its batch always, which later ones do not"
         )
+    if config.pop("recurrent_padding", "same") != "same":
+        made.problems.append(
+            "its state is padded as Theano did it for kernels of even sizes, which "
+            "Keras has no argument for"
+        )
     for key in (*_OF_TRAINING, "strided_dilation"):
         config.pop(key, None)
     if config.pop("zeros_where_masked", True) is False and masks:

@@ -83,6 +83,7 @@ class Speaker:
         parts: list[Written] = []
         for item in config["layers"]:
             name = str(item.get("name", item["config"].get("name")))
+            self._modes(layers[name], item, f"{path}/{name}")
             part = self._layer(layers[name], item, f"{path}/{name}", trained)
             parts.append(part)
         config["layers"] = [part.entry for part in parts]
@@ -92,6 +93,19 @@ class Speaker:
         else:
             _recount(config, model, parts)
         return Written({**entry, "config": config}, model, layers=tuple(parts))
+
+    def _modes(self, layer: Layer, entry: Entry, path: str) -> None:
+        """What becomes of `training` in a layer's calls."""
+        nodes = sequence_of(entry.get("inbound_nodes")) or []
+        given = [node[0][3].get("training") for node in nodes]
+        if True in given:
+            reason = "it is called with training=True, which Keras 3 heeds neither "
+            self._refuse(layer, path, [f"{reason}in predict nor in fit"])
+        elif False in given:
+            self.notes.add(
+                f"{path}: it is called with training=False, which Keras 3 heeds in "
+                "predict but not in fit: there set trainable=False"
+            )
 
     # --- layers -------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from graphjit.constraints import CONSTRAINTS
 from graphjit.errors import FormatError, nearest
 from graphjit.keras.entries import entries_in, modern, name_of
 from graphjit.keras.keras1_entries import Keras1Entries
-from graphjit.keras.lambdas import holds_code
+from graphjit.keras.lambdas import holds_code, named_mode
 from graphjit.narrow import mapping_of
 from graphjit.regularizers import REGULARIZERS
 
@@ -42,7 +42,11 @@ def check_supplied(
             code[name] = class_name
         elif not _is_known(entry, origin, keras1):
             unknown.setdefault(class_name, []).append(name)
-        elif origin.generation != 1:
+        elif origin.generation == 1:
+            mode = named_mode(entry)
+            if mode is not None and mode not in custom:
+                functions.setdefault(mode, ("mode", []))[1].append(name)
+        else:
             for kind, found in _unknown_functions(entry, custom):
                 functions.setdefault(found, (kind, []))[1].append(name)
     if not unknown and not code and not functions:

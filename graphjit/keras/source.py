@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, cast
 
@@ -42,17 +42,19 @@ class Weights:
         name: What messages call it.
         path: The file's; None for one in memory.
         data: What is in memory.
+        heaps: Of a file that has been opened before; see `hdf5.heaps_of`.
     """
 
     name: str
     path: Path | None = None
     data: bytes = b""
+    heaps: Callable[[], None] | None = None
 
     def opened(self) -> Any:
         """The root group, as a context."""
         if self.path is None:
             return hdf5.opened_bytes(self.data, self.name)
-        return hdf5.opened(self.path)
+        return hdf5.opened(self.path, self.heaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,8 @@ def _archived(path: Path, limits: Limits, notes: Notes) -> Described:
 
 def _hdf5(path: Path, limits: Limits, notes: Notes) -> Described:
     name = os.fspath(path)
-    with hdf5.opened(path) as root:
+    heaps = hdf5.heaps_of(path)
+    with hdf5.opened(path, heaps) as root:
         text = hdf5.text_attribute(root, "model_config", limits)
         if text is None:
             kind = "Keras 3's" if is_keras_3(root) else "a file of"
@@ -163,7 +166,8 @@ def _hdf5(path: Path, limits: Limits, notes: Notes) -> Described:
     compiled = None
     if training is not None:
         compiled = mapping_of(model_text.read_json(training, limits))
-    return replace(described, training=compiled, weights=Weights(name, path))
+    weights = Weights(name, path, heaps=heaps)
+    return replace(described, training=compiled, weights=weights)
 
 
 def _said(root: Any, key: str, limits: Limits) -> str | None:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from graphjit.capture.layer import Layer, layer_name
-from graphjit.errors import CaptureError
+from graphjit.capture.layer import Layer
 from graphjit.ops.windows import span
 
 __all__ = ["as_on_theano", "differs_on_theano"]
@@ -40,15 +39,8 @@ def as_on_theano(layer: Layer, generation: int) -> dict[str, Any]:
         layer: As the file says it, read natively.
         generation: Of Keras.
 
-    Raises:
-        CaptureError: The layer cannot be made so.
     """
     name = type(layer).__name__
-    if name in _LSTM and any(size % 2 == 0 for size in _numbers(layer, "kernel_size")):
-        raise CaptureError(
-            f"{layer_name(layer)}: under Theano a kernel of an even size reads other "
-            "places of the state, which is not supported",
-        )
     if name == "Conv3D" and generation == 1:
         # Keras 1 pads volumes itself, (k - 1) // 2 before, and has no strides then.
         return {}
@@ -57,6 +49,12 @@ def as_on_theano(layer: Layer, generation: int) -> dict[str, Any]:
 
 def _changes(layer: Layer) -> dict[str, Any]:
     name = type(layer).__name__
+    if name in _LSTM:
+        return {**_of_states(layer), **_padding(layer, name)}
+    return _padding(layer, name)
+
+
+def _padding(layer: Layer, name: str) -> dict[str, Any]:
     if getattr(layer, "padding", None) != "same":
         return {}
     if name in (*_CONV, *_LSTM):
@@ -79,6 +77,14 @@ def _conv(layer: Layer) -> dict[str, Any]:
     if all(s == 1 and w % 2 for w, s in zip(windows, strides, strict=True)):
         return {}
     return {"padding": [(w // 2, w - 1 - w // 2) for w in windows]}
+
+
+def _of_states(layer: Layer) -> dict[str, Any]:
+    """The state is convolved with "same" whatever `padding` says."""
+    sizes = _numbers(layer, "kernel_size")
+    if all(size % 2 for size in sizes):
+        return {}
+    return {"recurrent_padding": [(k // 2, k - 1 - k // 2) for k in sizes]}
 
 
 def _transposed(layer: Any) -> dict[str, Any]:

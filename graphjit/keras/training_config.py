@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from graphjit import losses, metrics
 from graphjit.errors import CaptureError, GraphJitError
+from graphjit.formats.plain import shown
 from graphjit.keras.notes import Notes
 from graphjit.model import Model
 from graphjit.narrow import mapping_of, sequence_of
 from graphjit.optimizers import OPTIMIZERS, Optimizer
+from graphjit.training.decaying import Decaying
 
 __all__ = ["compiled_as"]
 
@@ -95,18 +97,7 @@ def _rate(rate: Any, decay: Any, name: str, notes: Notes) -> Any:
         raise CaptureError(f"optimizer {name}: a learning rate of {rate!r}")
     if not isinstance(decay, (int, float)) or not decay:
         return float(rate)
-    return _Decaying(float(rate), float(decay))
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Decaying:
-    """Keras 1 and 2's `decay`: rate / (1 + decay * step)."""
-
-    rate: float
-    decay: float
-
-    def __call__(self, step: Any) -> Any:
-        return self.rate / (1.0 + self.decay * step)
+    return Decaying(float(rate), float(decay))
 
 
 # --- losses and metrics ---------------------------------------------------------
@@ -143,6 +134,8 @@ def _named(written: Any, custom: Mapping[str, Any]) -> Any:
         return custom[name]
     if found is None:
         return written
+    if not isinstance(name, str):
+        raise CaptureError(f"a loss or metric: expected a name, received {shown(name)}")
     kept = {k: v for k, v in config.items() if v is not None and k != "fn"}
     return {"class_name": name, "config": kept}
 

@@ -138,6 +138,8 @@ def _layer(given: Mapping[str, Any], name: str | None) -> Layer:
     mode = given["mode"]
     if isinstance(mode, str):
         return _MODES[mode](given, name)
+    if isinstance(mode, Layer):
+        return mode
     return _Lambda(
         mode,
         given["output_shape"],

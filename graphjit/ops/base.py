@@ -160,7 +160,8 @@ class Kernel:
         rules: Where it is chosen; a kernel without rules only by autotuning.
         tolerance: The largest error of results and gradients, against the plain
             lowering in float64, in units of the dtype's epsilon times the largest
-            element.
+            element; times the root of k at least for a gradient that sums k slopes,
+            for it may cancel.
     """
 
     name: str
@@ -222,6 +223,17 @@ class Op:
     def to_frozen(self) -> Becomes | None:
         """What this op is when its layer is frozen; None: the same."""
         return None
+
+    def to_always(self) -> Op | None:
+        """The op that does in inference too what this one does in training.
+
+        A call with ``training=True`` is made of such ops. One that changes in inference
+        says in an attribute `always` that it does not; None: it has none.
+        """
+        if self.to_inference() is None:
+            return self
+        names = {name for name, _ in fields_of(self)}
+        return with_fields(self, always=True) if "always" in names else None
 
     def permuted(
         self, layout: Layout, types: Sequence[TensorType | None]

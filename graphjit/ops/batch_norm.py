@@ -51,6 +51,8 @@ from graphjit.types import TensorType, broadcast_shapes
 __all__ = ["BatchNorm", "BatchNormInference", "BatchNormalization"]
 
 _ROLES = ("x", "gamma", "beta", "mean", "variance", "row_mask", "mask")
+#: What `BatchNorm.running` says where training updates the running statistics.
+_UPDATED = ("update", "unread")
 
 
 def _check(
@@ -108,7 +110,8 @@ class BatchNorm(Op, MixesRows, KeepsPrecision):
     `frozen` says what a frozen layer does: "infer" (tf.keras, Keras 3), "keep" (batch
     statistics, no update: Keras 2.1.3 to 2.3) or "update" (Keras 2.0). `running` says
     what becomes of the running statistics: "update"; "keep", as they are; "unused",
-    kept too, and inference takes the batch's as well (Keras 1's mode 2).
+    kept too, and inference takes the batch's as well (Keras 1's mode 2); "unread", the
+    same but that training updates them (a call with training=True).
 
     Shapes:
         x: (n, …, c, …)   gamma, beta, mean, variance: (c,)   row_mask: bool (n,)
@@ -125,7 +128,7 @@ class BatchNorm(Op, MixesRows, KeepsPrecision):
 
     @property
     def threads(self) -> tuple[tuple[int, int], ...]:
-        return ((3, 1), (4, 2)) if self.running == "update" else ()
+        return ((3, 1), (4, 2)) if self.running in _UPDATED else ()
 
     def infer(
         self,
@@ -175,7 +178,7 @@ class BatchNorm(Op, MixesRows, KeepsPrecision):
         y = centred * _along(scale, self.axis, x.ndim)
         if beta is not None:
             y = y + _along(beta, self.axis, x.ndim)
-        if self.running != "update":
+        if self.running not in _UPDATED:
             return y.astype(x.dtype), mean, variance
         old = jax.lax.stop_gradient((batch_mean, batch_variance))
         rest = 1.0 - self.momentum
@@ -186,17 +189,29 @@ class BatchNorm(Op, MixesRows, KeepsPrecision):
     def to_inference(self) -> Becomes | None:
         if self.running == "unused":
             return None
+        return self._kept("unused") if self.running == "unread" else self._inferring()
+
+    def to_always(self) -> Op | None:
+        batch = "unread" if self.running in _UPDATED else "unused"
+        return self if batch == self.running else replace(self, running=batch)
+
+    def to_frozen(self) -> Becomes | None:
+        if self.running == "unused":
+            return None
+        if self.frozen == "infer":
+            return self._inferring()
+        if self.frozen == "keep":
+            return self._kept("unused" if self.running == "unread" else "keep")
+        return None
+
+    def _inferring(self) -> Becomes:
         op = BatchNormInference(self.axis, self.epsilon)
         return Becomes(op, (0, 1, 2, 3, 4), (Result(), Same(3), Same(4)))
 
-    def to_frozen(self) -> Becomes | None:
-        if self.frozen == "infer":
-            return self.to_inference()
-        if self.frozen == "keep":
-            op = replace(self, running="keep")
-            operands = tuple(range(len(_ROLES)))
-            return Becomes(op, operands, (Result(), Same(3), Same(4)))
-        return None
+    def _kept(self, running: str) -> Becomes:
+        """By the batch's statistics, the running ones as they are."""
+        op = replace(self, running=running)
+        return Becomes(op, tuple(range(len(_ROLES))), (Result(), Same(3), Same(4)))
 
     def permuted(
         self, layout: Layout, types: Sequence[TensorType | None]

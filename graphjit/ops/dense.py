@@ -19,6 +19,7 @@ from graphjit.ir import Value
 from graphjit.layout import Layout
 from graphjit.ops import weights
 from graphjit.ops.base import Array, Emit, Op, Permuted, ScalesOutput, register_op
+from graphjit.ops.bias import with_bias
 from graphjit.ops.elementwise import Add, Multiply
 from graphjit.ops.joining import JoinsOutputs, Joint
 from graphjit.ops.shape import Reshape
@@ -54,7 +55,7 @@ class DenseOp(Op, ScalesOutput, JoinsOutputs):
 
     def lower(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
         y = jnp.matmul(x, kernel)
-        return y if bias is None else y + bias
+        return with_bias(y, bias)
 
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]

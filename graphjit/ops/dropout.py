@@ -20,6 +20,7 @@ from graphjit.ops.base import (
     Permuted,
     Random,
     Same,
+    added,
     register_op,
     with_fields,
 )
@@ -33,7 +34,7 @@ __all__ = ["AlphaDropoutOp", "DropoutOp", "GaussianNoiseOp"]
 class DrawOp(Op, Random):
     """An op that draws numbers for the elements of x, and is nothing in inference.
 
-    `perm` is the layout x lies in.
+    `perm` is the layout x lies in. With `always` it draws in inference too.
 
     Shapes:
         x: (...)  ->  (...)
@@ -42,6 +43,7 @@ class DrawOp(Op, Random):
     __slots__ = ()
 
     perm: tuple[int, ...] | None
+    always: bool
 
     def infer(self, x: TensorType) -> TensorType:
         return x
@@ -55,8 +57,8 @@ class DrawOp(Op, Random):
         """What was drawn in the logical order, in the layout of x."""
         return jnp.transpose(drawn, self.perm or identity(drawn.ndim))
 
-    def to_inference(self) -> Becomes:
-        return Becomes(None, (0,), (Same(0),))
+    def to_inference(self) -> Becomes | None:
+        return None if self.always else Becomes(None, (0,), (Same(0),))
 
     def permuted(
         self, layout: Layout, types: Sequence[TensorType | None]
@@ -112,6 +114,7 @@ class DropoutOp(KeepOp):
     seed: int
     noise_shape: tuple[int | None, ...] | None = None
     perm: tuple[int, ...] | None = None
+    always: bool = added(default=False)
 
     def lower(self, x: Array, *, key: Array) -> Array:
         kept = self.kept(x, key)
@@ -130,6 +133,7 @@ class AlphaDropoutOp(KeepOp):
     seed: int
     noise_shape: tuple[int | None, ...] | None = None
     perm: tuple[int, ...] | None = None
+    always: bool = added(default=False)
 
     def lower(self, x: Array, *, key: Array) -> Array:
         lowest = -Selu.alpha * Selu.scale
@@ -147,6 +151,7 @@ class GaussianNoiseOp(DrawOp, KeepsPrecision):
     seed: int
     multiplied: bool = False
     perm: tuple[int, ...] | None = None
+    always: bool = added(default=False)
 
     def lower(self, x: Array, *, key: Array) -> Array:
         drawn = jax.random.normal(key, self.logical(x.shape), x.dtype)

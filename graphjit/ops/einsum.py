@@ -20,6 +20,7 @@ from graphjit.ops.base import (
     ScalesOutput,
     register_op,
 )
+from graphjit.ops.bias import with_bias
 from graphjit.ops.elementwise import Add, Multiply
 from graphjit.ops.joining import JoinsOutputs, Joint
 from graphjit.ops.shape import Reshape
@@ -106,7 +107,7 @@ class EinsumOp(Op, ScalesOutput, JoinsOutputs):
 
     def lower(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
         y = jnp.einsum(self.equation, x, kernel)
-        return y if bias is None else y + bias
+        return with_bias(y, bias)
 
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]

@@ -7,7 +7,16 @@ from typing import Any, TypeAlias
 from graphjit.errors import ShapeError
 from graphjit.functions import Function
 from graphjit.narrow import sequence_of
-from graphjit.ops.base import Array, Becomes, MixesRows, Op, Result, register_op
+from graphjit.ops.base import (
+    Array,
+    Becomes,
+    MixesRows,
+    Op,
+    Result,
+    added,
+    register_op,
+    with_fields,
+)
 from graphjit.ops.precision import KeepsPrecision
 from graphjit.types import TensorType
 
@@ -25,8 +34,8 @@ class LambdaOp(Op, MixesRows, KeepsPrecision):
     Operands are `inputs` tensors, then their masks where `masks` says that the function
     takes them: "second" as its second argument, "keyword" as ``mask=``. Several tensors
     are one list, or one argument each with `spread`. `training` is passed on where it
-    is not None. Nothing is known of the function: it may mix rows, so no batch is
-    padded for it.
+    is not None; in inference as False, unless `always`. Nothing is known of the
+    function: it may mix rows, so no batch is padded for it.
 
     Shapes:
         x0, x1, …, mask0, mask1, …: any  ->  `types`
@@ -39,6 +48,7 @@ class LambdaOp(Op, MixesRows, KeepsPrecision):
     masks: str = ""
     training: bool | None = None
     spread: bool = False
+    always: bool = added(default=False)
 
     def infer(self, *operands: TensorType | None) -> tuple[TensorType, ...]:
         return self.types
@@ -81,17 +91,9 @@ class LambdaOp(Op, MixesRows, KeepsPrecision):
             raise ShapeError(f"{self.fn.name}: {message}")
 
     def to_inference(self) -> Becomes | None:
-        if not self.training:
+        if not self.training or self.always:
             return None
-        op = LambdaOp(
-            self.fn,
-            self.types,
-            self.arguments,
-            self.inputs,
-            self.masks,
-            False,
-            self.spread,
-        )
+        op = with_fields(self, training=False)
         count = self.inputs * (2 if self.masks else 1)
         results = tuple(Result(index) for index in range(len(self.types)))
         return Becomes(op, tuple(range(count)), results)

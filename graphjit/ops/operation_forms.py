@@ -303,6 +303,8 @@ def _split(emitter: Emitter, x: Value, settings: Settings) -> Form:
         if type(given) is not int or not 0 < given <= MOST_PIECES or length % given:
             return None
         ends = list(range(length // given, length, length // given))
+    if not all(type(end) is int for end in ends):
+        return None
     bounds = [0, *ends, length]
     if any(a >= b for a, b in itertools.pairwise(bounds)):
         return None

@@ -28,6 +28,7 @@ class Trained:
     #: Set to True by a callback to end `fit` after the epoch.
     stop_training = False
     _trainer: Trainer | None = None
+    _written: Mapping[str, Any] | None = None
 
     @property
     def _model(self) -> Model:
@@ -35,8 +36,47 @@ class Trained:
 
     @property
     def trainer(self) -> Trainer | None:
-        """What `compile` made; None before."""
+        """What `compile` made; None before.
+
+        A model from a file that says how it was compiled is compiled so now.
+
+        Raises:
+            CaptureError: What the file names is not known here.
+        """
+        if self._trainer is None and self._written is not None:
+            from graphjit.training.compiled import arguments_of
+
+            try:
+                self.compile(**arguments_of(self._written))
+            except CaptureError as error:
+                raise CaptureError(
+                    f"the model's file says how it is compiled, but {error.message}",
+                    details=error.details,
+                    hint=error.hint or "call model.compile(optimizer, loss)",
+                ) from error
         return self._trainer
+
+    def compile_when_asked(self, written: Mapping[str, Any]) -> None:
+        """Be compiled as data of `training.compiled` says, once it matters."""
+        self._written = written
+
+    @property
+    def has_optimizer_state(self) -> bool:
+        """Whether training would go on with what an optimizer has gathered."""
+        return self._trainer is not None and self._trainer.has_state
+
+    def compiled_as(self) -> Mapping[str, Any] | None:
+        """How the model is compiled, as plain data; None where it is not.
+
+        Raises:
+            CaptureError: It is compiled with code that no file can name.
+        """
+        if self._trainer is None:
+            return self._written
+        from graphjit.training.compiled import written_arguments
+
+        names = [output.name for output in self._model.graph.outputs]
+        return written_arguments(self._trainer.arguments, names)
 
     def compile(
         self,
@@ -76,12 +116,13 @@ class Trained:
         )
 
     def _compiled(self, method: str) -> Trainer:
-        if self._trainer is None:
+        trainer = self.trainer
+        if trainer is None:
             raise CaptureError(
                 f"{method}: the model is not compiled",
                 hint="call model.compile(optimizer, loss) first",
             )
-        return self._trainer
+        return trainer
 
     def fit(
         self,

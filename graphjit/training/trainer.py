@@ -64,8 +64,14 @@ class Trainer:
         weighted_metrics: Any = None,
     ) -> None:
         self.model = model
-        #: As it was given: what it is built into does not say what it was.
-        self.optimizer = optimizer
+        #: As they were given: what they are built into does not say what they were.
+        self.arguments: Mapping[str, Any] = {
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "optimizer": optimizer,
+            "weighted_metrics": weighted_metrics,
+        }
         self.step = make_train_step(
             model.training_graph(),
             optimizer,
@@ -218,7 +224,7 @@ class Trainer:
 
         def score(total: Any, batch: Batch) -> Any:
             nonlocal held
-            flat = exe.run(held, batch.inputs)
+            flat = exe.run(held, batch.inputs, self.model.next_key(exe))
             held = exe.state_after(flat.updates)
             outputs, masks = flat.outputs, flat.masks
             parts = (outputs[:count], masks[:count], batch, outputs[count:], added)
@@ -267,7 +273,7 @@ class Trainer:
         Keras counts activity penalties in evaluate too, and the inference graph has
         none. They sum over the batch, so such a graph is never padded.
         """
-        graph = self.model.graph
+        graph = self.model.inference_source()
         if not graph.losses:
             return self.model.executable()
         if self._scorer is None:
@@ -277,6 +283,16 @@ class Trainer:
         return self._scorer.rebind(self.model.variables)
 
     # --- the state ----------------------------------------------------------------
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer as it was given."""
+        return self.arguments["optimizer"]
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the optimizer has done a step, here or elsewhere."""
+        return self._state is not None or self._resumed is not None
 
     def commit(self, state: TrainState, copy: bool = True) -> None:
         """Keep the state and write its variables into the model: all or none.

@@ -129,7 +129,7 @@ REFUSED = {
         lambda x: MultiHeadAttention(2, 3)(x),
         "expected query and value",
     ),
-    "training": (lambda x: Dense(2)(x, training=True), "expected False or None"),
+    "training": (lambda x: Dense(2)(x, training=2), "expected True, False or None"),
 }
 
 

@@ -172,11 +172,11 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[GraphJitError], str]] = {
         "Dense: unknown call argument 'trainin'\n  hint: did you mean 'training'?",
     ),
     "training": (
-        lambda: L.Dense(3)(vector(), training=True),
+        lambda: L.Dense(3)(vector(), training="yes"),
         CaptureError,
-        "Dense: training: expected False or None, received True\n  hint: one graph is "
-        "captured for both; model.apply(variables, x, training=True, rng=…) runs it as "
-        "in training",
+        "Dense: training: expected True, False or None, received 'yes'\n  hint: None "
+        "leaves it to what the model does: model.apply(variables, x, training=True, "
+        "rng=…) runs it as in training",
     ),
     "truth": (
         lambda: bool(vector()),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import graphjit as gj
+from graphjit.command_line.source import Source
 from graphjit_cli import main
 from tests.command_line import files
 
@@ -45,6 +46,43 @@ def test_assumptions_are_said(
     source, target = files.FOLDER / "model.json", tmp_path / "m.gjit"
     assert main(["convert", str(source), str(target)]) == 0
     assert "- no weights were given: they are fresh ones" in capsys.readouterr().out
+
+
+def test_how_a_model_is_compiled_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = gj.Input((3,), name="x")
+    model = gj.Model(x, gj.layers.Dense(1, name="d")(x))
+    model.compile(gj.optimizers.SGD(0.25), "mse")
+    data = np.ones((4, 3), np.float32)
+    gj.keras.save_model(model, tmp_path / "m.h5")
+    there, target = str(tmp_path / "m.h5"), tmp_path / "m.gjit"
+    assert main(["convert", there, str(target)]) == 0
+    assert "not kept" not in capsys.readouterr().out
+    made = gj.load(target)
+    losses = [m.fit(data, data[:, :1], verbose=0).history for m in (model, made)]
+    assert losses[0]["loss"] == pytest.approx(losses[1]["loss"])
+
+
+def test_what_is_not_kept_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Source.read
+
+    def trained(source: Source) -> gj.Model:
+        model = read(source)
+        model.compile(gj.optimizers.Adam(lambda step: 0.1 / (1 + step)), "mse")
+        model.fit(files.inputs(), model.predict(files.inputs()), verbose=0)
+        return model
+
+    monkeypatch.setattr(Source, "read", trained)
+    there, target = str(files.FOLDER / "small.gjit"), str(tmp_path / "m.gjit")
+    assert main(["convert", there, target]) == 0
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first.startswith(
+        "- how it is compiled is not kept: the optimizer's learning"
+    )
+    assert second == "- the state of the optimizer is not kept: it begins anew"
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5"])

@@ -80,6 +80,21 @@ def test_inference_ops_stay(row: Row, case: Case) -> None:
         assert becomes.op.to_inference() is None
 
 
+@EACH_CASE
+def test_ops_that_stay_as_in_training(row: Row, case: Case) -> None:
+    """What a call with ``training=True`` is made of computes the same in both modes."""
+    op = case.op.to_always()
+    assert op is not None
+    assert op.to_always() == op
+    if op == case.op and op.to_inference() is None:
+        return
+    operands = case.arrays()
+    wanted = run_op(case.op, operands)
+    becomes = op.to_inference()
+    found = run_op(op, operands) if becomes is None else applied(becomes, operands)
+    close(found[0], wanted[0], row.tolerance, "result 0")
+
+
 def test_batch_norm_in_inference_ignores_the_batch() -> None:
     row = next(row for row in ROWS if row.kind == "batch_norm")
     case = row.cases[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -203,6 +204,21 @@ def test_numbers_of_any_type(path: Path, dtype: str) -> None:
     model = dense_model()
     model.load_weights(path)
     np.testing.assert_array_equal(model.get_weights()[0], wanted.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", ["float32", ">f4", "bool", "bfloat16"])
+@pytest.mark.parametrize("more", [{}, {"compression": "lzf"}])
+def test_large_arrays_begin_where_xla_needs_no_copy(
+    tmp_path: Path, dtype: str, more: dict[str, Any]
+) -> None:
+    wanted = (np.arange(2**20 + 6) % 251).reshape(2, -1)
+    typed = wanted.astype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
+    with h5py.File(tmp_path / "large.h5", "w") as file:
+        file.create_dataset("large", data=typed, **more)
+        found = hdf5.read_array(file["large"], DEFAULT_LIMITS)
+    assert found.ctypes.data % 64 == 0
+    assert found.dtype == typed.dtype
+    np.testing.assert_array_equal(found, typed)
 
 
 @pytest.mark.parametrize("filters", [{"compression": "gzip"}, {"compression": "lzf"}])

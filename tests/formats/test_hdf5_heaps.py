@@ -5,11 +5,13 @@ from __future__ import annotations
 import mmap
 import struct
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
+import graphjit as gj
 from graphjit.errors import FormatError
 from graphjit.formats import hdf5
 from graphjit.formats.hdf5_heaps import check_heaps
@@ -49,6 +51,22 @@ def test_heaps_that_lead_nowhere(data: bytes, text: str) -> None:
         check_heaps(data)
 
 
+@pytest.mark.parametrize("start", [*range(9), *(2**18 + at for at in range(-17, 3))])
+def test_a_heap_is_found_wherever_it_stands(start: int) -> None:
+    data = bytes(start) + heap((0, 0))
+    with pytest.raises(FormatError, match=f"the heap at {start}: object 0 at"):
+        check_heaps(data)
+    check_heaps(data[: start + 7])  # no whole signature
+
+
+def test_what_looks_like_a_heap_hides_none() -> None:
+    words = b"GCOLCOL\x01OL\x01\0L\x01\0\0" * 3
+    check_heaps(words)
+    sound = heap((0, 240))
+    with pytest.raises(FormatError, match=f"the heap at {len(words + sound * 2)}:"):
+        check_heaps(words + sound * 2 + heap((0, 0)) + sound)
+
+
 def test_every_heap_of_a_file_of_h5py_is_sound(tmp_path: Path) -> None:
     path = tmp_path / "m.h5"
     with h5py.File(path, "w") as file:
@@ -76,3 +94,23 @@ def test_a_file_without_strings_in_heaps_is_not_searched(tmp_path: Path) -> None
         file.attrs["names"] = np.asarray([b"numbers"])
     with hdf5.opened(path) as root:
         assert hdf5.text_list(root, "names", DEFAULT_LIMITS) == ["numbers"]
+
+
+def test_a_model_is_searched_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model and its weights are read one after the other from one file."""
+    looked: list[int] = []
+
+    def look(data: Any) -> None:
+        looked.append(len(data))
+        check_heaps(data)
+
+    monkeypatch.setattr(hdf5, "check_heaps", look)
+    x = gj.Input((3,))
+    path = tmp_path / "m.h5"
+    gj.keras.save_model(gj.Model(x, gj.layers.Dense(2)(x)), path)
+    gj.keras.load_model(path)
+    assert looked == [path.stat().st_size]
+    gj.keras.load_model(path)
+    assert looked == [path.stat().st_size] * 2

@@ -1,6 +1,6 @@
 """`keras.applications` through files: outputs, and the time to load.
 
-    python -m tests.keras.applications FOLDER [--only NAME …] [--time]
+    python -m tests.keras.applications FOLDER [--only NAME …] [--size N] [--time]
 
 builds every architecture in Keras with random weights, saves it as `.keras` and `.h5`,
 loads both with graphjit, and prints errors against the same network in float64 (with
@@ -10,12 +10,8 @@ loads both with graphjit, and prints errors against the same network in float64 
 from __future__ import annotations
 
 import argparse
-import gc
-import math
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +20,8 @@ from typing import Any
 import numpy as np
 
 import graphjit as gj
+from benchmarks import loading
+from benchmarks.measure import Report
 
 #: The smallest of every family, and three large ones.
 NAMES = (
@@ -55,11 +53,12 @@ class Made:
     peer: float
 
 
-def made(make: Callable[..., Any], **settings: Any) -> Made:
+def made(make: Callable[..., Any], whole: bool = True, **settings: Any) -> Made:
     """A network with random weights, and its outputs in float32 and float64.
 
     Args:
         make: A function of `keras.applications`.
+        whole: How Keras runs; see `forward`.
         settings: Of that function. The network gives logits: a softmax is too coarse.
     """
     import jax
@@ -73,15 +72,15 @@ def made(make: Callable[..., Any], **settings: Any) -> Made:
     x = rng.random((1, *model.input_shape[1:]), np.float32) * 255
     if not any(type(at).__name__ == "Rescaling" for at in model.layers):
         x = x / 127.5 - 1
-    randomize(model, x, rng)
-    found = forward(model, x)
+    randomize(model, x, rng, whole)
+    found = forward(model, x, whole=whole)
     with jax.enable_x64(True):
         keras.config.set_floatx("float64")
         keras.config.set_dtype_policy("float64")
         try:
             wide = built()
             wide.set_weights(model.get_weights())
-            exact = forward(wide, x.astype(np.float64))
+            exact = forward(wide, x.astype(np.float64), whole=whole)
         finally:
             keras.config.set_floatx("float32")
             keras.config.set_dtype_policy("float32")
@@ -91,7 +90,7 @@ def made(make: Callable[..., Any], **settings: Any) -> Made:
     return Made(model, x, exact, error(found, exact))
 
 
-def randomize(model: Any, x: Any, rng: np.random.Generator) -> None:
+def randomize(model: Any, x: Any, rng: np.random.Generator, whole: bool) -> None:
     """Weights of every kind that are none of their first values.
 
     Statistics are near those of the data, so that activations keep their size through
@@ -109,7 +108,7 @@ def randomize(model: Any, x: Any, rng: np.random.Generator) -> None:
     for layer in norms:
         layer.momentum = 0.0
     images = np.concatenate([x, *(x[:, ::-1] * s for s in (0.3, 0.6, 0.9))])
-    forward(model, images, training=True)
+    forward(model, images, training=True, whole=whole)
     for layer, momentum in zip(norms, moments, strict=True):
         layer.momentum = momentum
         variance = np.asarray(layer.moving_variance) + 0.1
@@ -119,9 +118,18 @@ def randomize(model: Any, x: Any, rng: np.random.Generator) -> None:
         layer.moving_variance.assign(variance * rng.uniform(0.7, 1.5, mean.shape))
 
 
-def forward(model: Any, x: Any, training: bool = False) -> np.ndarray[Any, Any]:
-    """Keras's outputs, by one program: hundreds of small ones take minutes to make."""
+def forward(
+    model: Any, x: Any, training: bool = False, whole: bool = True
+) -> np.ndarray[Any, Any]:
+    """Keras's outputs, and its new statistics in training.
+
+    By one program, for hundreds of small ones take minutes to make; or, not `whole`, by
+    those: to compile a network of 800 layers in float64 takes 15 GB.
+    """
     import jax
+
+    if not whole:
+        return np.asarray(model(x, training=training))
 
     def run(trained: Any, others: Any, images: Any) -> Any:
         return model.stateless_call(trained, others, images, training=training)
@@ -168,12 +176,12 @@ def allowed(network: Made) -> float:
 # --- the command ----------------------------------------------------------------
 
 
-def check(name: str, folder: Path) -> bool:
-    """Make, save, load and judge one; prints a row."""
+def check(name: str, folder: Path, size: int = SIZE, whole: bool = True) -> bool:
+    """Make, save, load and judge one on images of `size` x `size`; prints a row."""
     import keras
 
     make = getattr(keras.applications, name)
-    network = made(make, input_shape=(SIZE, SIZE, 3))
+    network = made(make, whole, input_shape=(size, size, 3))
     first, second = saved(network, folder, name)
     model = gj.keras.load_model(first)
     same = is_same(model, gj.keras.load_model(second))
@@ -192,36 +200,16 @@ def is_same(a: gj.Model, b: gj.Model) -> bool:
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
-def loading_ms(path: Path, repeats: int) -> tuple[float, float]:
-    """How long graphjit and Keras take to load a file: medians, one after the other."""
+def times(name: str, folder: Path, rounds: int) -> bool:
+    """Time the loading of files made before; whether graphjit takes less than Keras."""
     import keras
 
-    ways: Any = (
-        gj.keras.load_model,
-        lambda at: keras.models.load_model(at, compile=False),
-    )
-    times: tuple[list[float], list[float]] = ([], [])
-    for at in range(repeats + 1):
-        for way, spent in zip(ways, times, strict=True):
-            gc.collect()
-            start = time.perf_counter()
-            try:
-                model: Any = way(path)
-            except (TypeError, ValueError):
-                model = None  # Keras reads some of its own HDF5 files no more
-                start = -math.inf
-            if at:  # the first one imports, and reads the file from disk
-                spent.append((time.perf_counter() - start) * 1e3)
-            del model
-    ours, theirs = (statistics.median(spent) for spent in times)
-    return ours, theirs
-
-
-def _times(ours: float, theirs: float) -> str:
-    row = f"graphjit {ours:6.0f} ms   keras "
-    if math.isinf(theirs):
-        return f"{row}cannot read it"
-    return f"{row}{theirs:6.0f} ms   {theirs / ours:5.2f}x"
+    report = Report(name)
+    for ending in ENDINGS:
+        loading.compare(report, folder / f"{name}.{ending}", keras, rounds)
+    print(report, flush=True)
+    goals = [at for at in report.figures if at.target is not None]
+    return all(at.value <= at.target for at in goals)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -229,20 +217,21 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.keras.applications")
     parser.add_argument("folder", type=Path, help="where files are written, and stay")
     parser.add_argument("--only", nargs="+", default=NAMES, metavar="NAME")
+    parser.add_argument("--size", type=int, default=SIZE, help="of the images judged")
+    parser.add_argument(
+        "--by-parts", action="store_true", help="run Keras op by op: less memory"
+    )
     parser.add_argument("--time", action="store_true", help="time files made before")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args(arguments)
     given.folder.mkdir(parents=True, exist_ok=True)
     good = True
     for name in given.only:
-        if not given.time:
-            good = check(name, given.folder) and good
-            continue
-        for ending in ENDINGS:
-            path = given.folder / f"{name}.{ending}"
-            ours, theirs = loading_ms(path, given.repeats)
-            good = good and ours < theirs
-            print(f"{path.name:26} {_times(ours, theirs)}", flush=True)
+        if given.time:
+            good = times(name, given.folder, given.rounds) and good
+        else:
+            whole = not given.by_parts
+            good = check(name, given.folder, given.size, whole) and good
     return 0 if good else 1
 
 

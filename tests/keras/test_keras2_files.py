@@ -288,7 +288,8 @@ def test_unknown_functions_are_named_with_the_layers(tmp_path: Path) -> None:
     close(gj.keras.load_model(path, custom_layers=supplied).predict(X), (X @ w) ** 2)
 
 
-def test_a_merge_by_a_function_of_the_users(tmp_path: Path) -> None:
+def merging(path: Path, **mode: Any) -> tuple[Path, Any]:
+    """A chain of Keras 1 that merges two by a function; and what it is twice minus."""
     a, b = arr(3, 4), arr(3, 4)
     branches = [
         {
@@ -299,14 +300,41 @@ def test_a_merge_by_a_function_of_the_users(tmp_path: Path) -> None:
         }
         for name in ("a", "b")
     ]
-    merge = entry(
-        "Merge", "m", mode="4wEAAA==", mode_type="lambda", layers=branches, arguments={}
-    )
-    path = write_keras1(
-        tmp_path / "m.h5", [merge], [("a", {"W": a}), ("b", {"W": b})], "1.2.2"
-    )
-    with pytest.raises(FormatError, match="Merge 'm': a function held as code"):
+    merge = entry("Merge", "m", layers=branches, **mode)
+    write_keras1(path, [merge], [("a", {"W": a}), ("b", {"W": b})], "1.2.2")
+    x, z = arr(5, 3), arr(5, 3)
+    return path, ([x, z], 2 * (x @ a) - z @ b)
+
+
+def less(xs: Any, times: float = 1.0) -> Any:
+    return times * xs[0] - xs[1]
+
+
+def test_a_merge_by_a_function_held_as_code(tmp_path: Path) -> None:
+    code = {"mode": "4wEAAA==", "mode_type": "lambda", "arguments": {"times": 2.0}}
+    shape = {"output_shape": "4wEAAA==", "output_shape_type": "lambda"}
+    path, (data, wanted) = merging(tmp_path / "m.h5", **code, **shape)
+    with pytest.raises(FormatError, match="Merge 'm': a function held as code") as e:
         gj.keras.load_model(path)
+    assert e.value.hint == 'supply it: custom_layers={"m": function}'
+    model = gj.keras.load_model(path, custom_layers={"m": less})
+    close(model.predict(data), wanted)
+    assert model.provenance is not None
+    note = "Merge 'm': its function is 'm' of custom_layers"
+    assert note in model.provenance.notes
+    layer = gj.layers.Lambda(lambda xs: 2 * xs[0] - xs[1])
+    close(gj.keras.load_model(path, custom_layers={"m": layer}).predict(data), wanted)
+
+
+def test_a_merge_by_a_function_of_some_name(tmp_path: Path) -> None:
+    named = {"mode": "my_less", "mode_type": "function", "arguments": {"times": 2.0}}
+    path, (data, wanted) = merging(tmp_path / "m.h5", **named)
+    with pytest.raises(FormatError, match="mode 'my_less': of 'm'") as caught:
+        gj.keras.load_model(path)
+    assert caught.value.hint == 'supply it: custom_layers={"my_less": function}'
+    for name in ("my_less", "m"):
+        model = gj.keras.load_model(path, custom_layers={name: less})
+        close(model.predict(data), wanted)
 
 
 def test_inherited_keys_of_tf_keras(tmp_path: Path) -> None:

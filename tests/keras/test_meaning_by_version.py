@@ -12,7 +12,7 @@ import pytest
 
 import graphjit as gj
 import graphjit.layers as L  # noqa: N812
-from graphjit.errors import CaptureError, DataError, FormatError
+from graphjit.errors import DataError, FormatError
 from tests.keras.test_keras1_files import arr, close, everywhere, sigmoid
 
 
@@ -157,16 +157,60 @@ def test_the_backend_is_not_guessed_and_not_contradicted(tmp_path: Path) -> None
         gj.keras.load_model(path, backend="tf")
 
 
-def test_even_kernels_of_a_theano_conv_lstm(tmp_path: Path) -> None:
+def convolved(x: Any, kernel: Any, padding: str) -> Any:
+    """Theano's convolution: the kernel turned round, k // 2 zeros on both sides.
+
+    Of "same" the first results are kept, as many as x has (Keras 2.2.4,
+    theano_backend.py).
+    """
+    kh, kw = kernel.shape[:2]
+    h, w = x.shape[1:3]
+    if padding == "same":
+        x = np.pad(x, [(0, 0), (kh // 2,) * 2, (kw // 2,) * 2, (0, 0)])
+    rows, columns = x.shape[1] - kh + 1, x.shape[2] - kw + 1
+    found = sum(
+        x[:, r : r + rows, c : c + columns] @ kernel[kh - 1 - r, kw - 1 - c]
+        for r in range(kh)
+        for c in range(kw)
+    )
+    return found[:, :h, :w]
+
+
+@pytest.mark.parametrize("size", [(2, 3), (4, 2)])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_even_kernels_of_a_theano_conv_lstm(
+    size: tuple[int, int], padding: str, tmp_path: Path
+) -> None:
+    """Its state is convolved with "same" whatever `padding` says."""
+    w, u, b, x = arr(*size, 1, 8), arr(*size, 2, 8), arr(8), arr(2, 3, 5, 6, 1)
     settings = {
         "filters": 2,
-        "kernel_size": [2, 3],
-        "batch_input_shape": [None, 3, 5, 5, 1],
+        "kernel_size": list(size),
+        "padding": padding,
+        "recurrent_activation": "sigmoid",
         "data_format": "channels_last",
+        "batch_input_shape": [None, 3, 5, 6, 1],
     }
-    path = write(tmp_path / "m.h5", [("ConvLSTM2D", settings, [])], backend="theano")
-    with pytest.raises(CaptureError, match="a kernel of an even size reads other"):
-        gj.keras.load_model(path)
+    layers = [("ConvLSTM2D", settings, [w, u, b])]
+    h = c = 0.0
+    for t in range(3):
+        z = convolved(x[:, t], w, padding) + b
+        if t:
+            z = z + convolved(h, u, "same")
+        i, f, g, o = np.split(z, 4, -1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+    model = gj.keras.load_model(write(tmp_path / "m.h5", layers, backend="theano"))
+    everywhere(model, x, h, tmp_path)
+    with pytest.raises(FormatError, match="its state is padded as Theano did it"):
+        gj.keras.save_model(model, tmp_path / "n.h5")
+    del layers[0][1]["padding"]
+    other = gj.keras.load_model(write(tmp_path / "o.h5", layers))
+    assert (
+        other.get_config()["layers"][1]["config"]
+        .keys()
+        .isdisjoint({"recurrent_padding"})
+    )
 
 
 # --- recurrent layers -------------------------------------------------------------

@@ -168,41 +168,75 @@ def test_functions_of_tensorflow(tmp_path: Path) -> None:
     close(found["cut"], A[:, 1:, 0])
 
 
-def node(name: str, op: str, count: int, constants: Any = None, **attr: Any) -> Any:
-    """A node of TensorFlow's graph, as TensorFlow 2.0 to 2.3 wrote it."""
-    config = {
-        "name": name,
-        "trainable": True,
-        "dtype": "float32",
-        "node_def": {
-            "name": name,
-            "op": op,
-            "input": [f"in{at}" for at in range(count)],
-            "attr": {"T": {"type": "DT_FLOAT"}, **attr},
-        },
-        "constants": constants or {},
-    }
+RECORDED = Path(__file__).parent / "recorded" / "tensorflow_nodes.json"
+
+
+@pytest.mark.usefixtures("compiled_quickly")
+def test_nodes_that_tensorflow_wrote() -> None:
+    """Recorded: 46 results of ops as 2.2 and 2.3 put them into a model.
+
+    1.15 to 2.1 wrote each node as protobuf's bytes.
+    """
+    recorded = json.loads(RECORDED.read_text())
+    model = gj.keras.load_model(recorded["config"])
+    found = model.predict({k: np.array(v, "f4") for k, v in recorded["inputs"].items()})
+    pairs = zip(recorded["names"], found, recorded["outputs"], strict=True)
+    for name, result, wanted in pairs:
+        loose = 1e-3 if result.dtype == np.float16 else 1e-5
+        assert result.shape == np.shape(wanted), name
+        np.testing.assert_allclose(result, wanted, loose, 1e-6, err_msg=name)
+    for entry in recorded["config"]["config"]["layers"]:
+        if entry["name"] in recorded["texts"]:
+            entry["config"]["node_def"] = recorded["texts"][entry["name"]]
+    assert gj.keras.load_model(recorded["config"]).graph == model.graph
+
+
+def node(op: str, count: int, constants: Any = None, **attr: Any) -> Any:
+    """A node as TensorFlow 2.2 and 2.3 write it."""
+    inputs = [f"in{at}" for at in range(count)]
+    written = {"name": "n", "op": op, "input": inputs, "attr": attr}
+    config = {"name": "n", "node_def": written, "constants": constants or {}}
     tensors = [[item, 0, 0, {}] for item in "ab"[: count - len(constants or {})]]
-    made = {"class_name": "TensorFlowOpLayer", "config": config, "name": f"op_{name}"}
+    made = {"class_name": "TensorFlowOpLayer", "config": config, "name": "op_n"}
     return {**made, "inbound_nodes": [tensors]}
 
 
-def test_nodes_of_tensorflow(tmp_path: Path) -> None:
-    cases = [
-        (node("n0", "RealDiv", 2, {"1": 255.0}), A / 255),
-        (node("n1", "Sub", 2, {"0": 1.0}), 1 - A),
-        (node("n2", "AddV2", 2), A + B),
-        (node("n3", "ConcatV2", 3, {"2": -1}), np.concatenate([A, B], -1)),
-        (node("n4", "Mean", 2, {"1": [1, 2]}, keep_dims={"b": True}), None),
-        (node("n5", "Cast", 1, DstT={"type": "DT_INT32"}), A.astype(np.int32)),
-        (node("n6", "Reshape", 2, {"1": [-1, 24, 3]}), A.reshape(-1, 24, 3)),
-    ]
-    model = gj.keras.load_model(written(tmp_path / "m.h5", [c for c, _ in cases]))
-    for found, (_, wanted) in zip(model.predict([A, B]), cases, strict=True):
-        close(found, A.mean((1, 2), keepdims=True) if wanted is None else wanted)
-    path = written(tmp_path / "n.h5", [node("n", "FFT", 1)])
-    with pytest.raises(FormatError, match="TensorFlowOpLayer: 'op_n'"):
+BOUNDS = {"1": [0, 1], "2": [1, 2], "3": [1, 1]}
+#: What is not known here, and what is no node at all: of each the op that is named.
+UNKNOWN = {
+    "op": (node("FFT", 1), "FFT"),
+    "a tensor for a shape": (node("Reshape", 2), "Reshape"),
+    "channels first": (node("BiasAdd", 2, data_format={"s": "TkNIVw=="}), "BiasAdd"),
+    "no base 64": (node("BiasAdd", 2, data_format={"s": "?"}), "BiasAdd"),
+    "corners": (
+        node("ResizeBilinear", 2, {"1": [8, 8]}, align_corners={"b": True}),
+        "ResizeBilinear",
+    ),
+    "backwards": (node("Cumsum", 2, {"1": 1}, reverse={"b": True}), "Cumsum"),
+    "batches": (node("GatherV2", 3, {"2": 2}, batch_dims={"i": "1"}), "GatherV2"),
+    "other values": (
+        node("OneHot", 4, {"1": 3, "2": 5.0, "3": 0.0}, T={"type": "DT_FLOAT"}),
+        "OneHot",
+    ),
+    "mask": (node("StridedSlice", 4, BOUNDS, end_mask={"i": "x"}), "StridedSlice"),
+    "bounds": (node("StridedSlice", 4, {**BOUNDS, "3": [1]}), "StridedSlice"),
+    "texts": (node("StridedSlice", 4, {**BOUNDS, "1": ["0", 1]}), "StridedSlice"),
+    "places": (node("AddV2", 2, {"7": 1.0}), "AddV2"),
+    "place": (node("AddV2", 2, {"-1": 1.0}), "AddV2"),
+    "dtype": (node("Cast", 1, DstT={"type": "DT_STRING"}), "Cast"),
+    "sizes": (node("SplitV", 3, {"1": [2, -1], "2": 1}), "SplitV"),
+}
+
+
+@pytest.mark.parametrize(("entry", "op"), UNKNOWN.values(), ids=UNKNOWN)
+def test_nodes_that_are_not_known(entry: Any, op: str, tmp_path: Path) -> None:
+    path = written(tmp_path / "m.h5", [entry])
+    with pytest.raises(FormatError, match=rf"tf\.raw_ops\.{op}: 'op_n'"):
         gj.keras.load_model(path)
+    given = gj.layers.Lambda(lambda *xs: xs[0], name="op_n")
+    if len(entry["inbound_nodes"][0]) == 1:
+        model = gj.keras.load_model(path, custom_layers={"op_n": given})
+        close(model.predict([A, B]), A)
 
 
 def test_an_unknown_function_is_named_and_can_be_supplied(tmp_path: Path) -> None:
@@ -220,6 +254,16 @@ def test_an_unknown_function_is_named_and_can_be_supplied(tmp_path: Path) -> Non
     flip = gj.layers.Lambda(lambda x: x[:, ::-1], name="f")
     model = gj.keras.load_model(path, custom_layers={"f": flip})
     close(model.predict([A, B])[1], np.clip(A[:, ::-1], 0, 6))
+
+
+def test_pieces_of_a_split_are_counted() -> None:
+    """A file may say anything: what is no whole number is no place to split at."""
+    x = gj.Input((4,))
+    for places in ([[1]], ["1"], [1.5]):
+        with pytest.raises(CaptureError, match="Operation 's': it fails on float32"):
+            gj.layers.Operation(
+                "split", {"indices_or_sections": places, "axis": 1}, name="s"
+            )(x)
 
 
 def test_settings_are_checked() -> None:

@@ -15,7 +15,9 @@ import pytest
 import graphjit as gj
 import graphjit.layers as L  # noqa: N812
 from graphjit.capture.layer import Layer
-from graphjit.errors import DataError, FormatError
+from graphjit.errors import CaptureError, DataError, FormatError
+from graphjit.keras.notes import Notes
+from graphjit.keras.training_config import compiled_as
 from tests.keras.test_keras1_files import close
 from tests.keras.test_meaning_by_version import write
 
@@ -240,3 +242,24 @@ def test_a_yaml_file(tmp_path: Path) -> None:
     again = gj.keras.load_model(tmp_path / "m.yaml")
     assert again.output_shape == (None, 2)
     assert "no weights were given" in str(again.provenance)
+
+
+def test_names_that_are_lists() -> None:
+    """Found by the fuzzer: what is no text is no key of a table."""
+    settings = {"units": 2, "batch_input_shape": [None, 3]}
+    root: dict[str, Any] = {
+        "class_name": "Sequential",
+        "keras_version": "2.2.4",
+        "config": [{"class_name": "Dense", "config": settings}],
+    }
+    settings["activation"] = {"class_name": ["ELU"], "config": {}}
+    with pytest.raises(CaptureError, match="activation: expected a name or a function"):
+        gj.keras.load_model(root)
+    del settings["activation"]
+    model, notes = gj.keras.load_model(root), Notes()
+    compiled = {"optimizer": "sgd", "loss": "mse", "metrics": [{"class_name": ["mae"]}]}
+    compiled_as(model, compiled, {}, notes)
+    assert list(notes) == [
+        "not compiled as the file says: a loss or metric: expected a name, received "
+        "['mae']"
+    ]

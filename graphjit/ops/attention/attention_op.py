@@ -11,7 +11,15 @@ import numpy as np
 
 from graphjit.errors import ShapeError
 from graphjit.ops.attention.axes import MOST_AXES, Letters, letters_of
-from graphjit.ops.base import Array, Becomes, Op, Random, Result, register_op
+from graphjit.ops.base import (
+    Array,
+    Becomes,
+    Op,
+    Random,
+    Result,
+    added,
+    register_op,
+)
 from graphjit.types import Dim, TensorType, unify_dim
 
 __all__ = ["AttentionDropoutOp", "AttentionOp"]
@@ -252,7 +260,7 @@ class AttentionOp(_Attention):
 class AttentionDropoutOp(_Attention, Random):
     """Attention with a part of its weights dropped, the others scaled up.
 
-    `scores` are the weights before that.
+    `scores` are the weights before that. With `always` it drops in inference too.
 
     Shapes:
         As those of `attention`.
@@ -267,6 +275,7 @@ class AttentionDropoutOp(_Attention, Random):
     window: int | None = None
     zero_empty: bool = False
     scores: bool = False
+    always: bool = added(default=False)
 
     def lower(self, *arrays: Any, key: Array) -> tuple[Array, ...]:
         def drop(weights: Array) -> Array:
@@ -276,7 +285,9 @@ class AttentionDropoutOp(_Attention, Random):
 
         return self.attend(*arrays, drop=drop)
 
-    def to_inference(self) -> Becomes:
+    def to_inference(self) -> Becomes | None:
+        if self.always:
+            return None
         op = AttentionOp(
             self.axes,
             self.scale,

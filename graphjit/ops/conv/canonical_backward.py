@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from graphjit.ops.base import Array, Kernel, Rule
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.image_gradient import image_gradient
 from graphjit.ops.conv.kernel_gradient import kernel_gradient
 from graphjit.ops.conv.sliding import NHWC, Pads, Sliding, sliding_of, widened
@@ -30,7 +31,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
     """
     sliding, pads = sliding_of(op, x, kernel)
     y = convolved(sliding, pads, x, kernel)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 def convolved(sliding: Sliding, pads: Pads, x: Array, kernel: Array) -> Array:

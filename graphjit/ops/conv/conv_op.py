@@ -17,6 +17,7 @@ from graphjit.ops.base import (
     ScalesOutput,
     register_op,
 )
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.canonical_backward import CANONICAL_BACKWARD
 from graphjit.ops.conv.depth_kernel import DEPTH_IN_CHANNELS
 from graphjit.ops.conv.depthwise_kernel import DEPTHWISE_SHIFTED
@@ -136,7 +137,7 @@ class ConvOp(Op, ScalesOutput, JoinsOutputs, FiltersMinimally):
             dimension_numbers=(layout, f"{spatial}IO", layout),
             feature_group_count=self.groups,
         )
-        return y if bias is None else y + bias
+        return with_bias(y, bias)
 
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]

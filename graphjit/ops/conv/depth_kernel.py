@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array, Kernel, Rule, with_fields
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.canonical_backward import CANONICAL_BACKWARD
 from graphjit.ops.conv.sliding import widened
 from graphjit.ops.windows import explicit_pads, span
@@ -48,7 +49,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
         taps.reshape(high, wide, kernel.shape[0] * channels, filters),
     )
     y = y.reshape(*images.shape[:2], *y.shape[1:]).astype(x.dtype)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 def _side_by_side(

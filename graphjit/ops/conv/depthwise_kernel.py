@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array, Kernel, Rule
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.depthwise_gradient import image_slopes, kernel_slopes
 from graphjit.ops.conv.shifted_sum import shifted_sum
 from graphjit.ops.window_steps import Steps, steps_of
@@ -44,7 +45,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
         several = jnp.broadcast_to(x[..., None], (*x.shape, multiplier))
         x = jnp.reshape(several, (*x.shape[:-1], filters))
     y: Any = _depthwise(axes, x, kernel[..., 0, :])
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array, Kernel, Rule
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.canonical_backward import gradients, is_dense
 from graphjit.ops.conv.sliding import Pads, Sliding, fitted, sliding_of, widened
 from graphjit.types import TensorType, known_size
@@ -46,7 +47,7 @@ def _lower_sum(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> A
     """
     sliding, pads = sliding_of(op, x, kernel)
     y: Array = _with_gradients(sliding, pads, x, kernel)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 def _shifted_sum(sliding: Sliding, pads: Pads, x: Array, kernel: Array) -> Array:
@@ -108,7 +109,7 @@ def _lower_filled(op: Any, x: Array, kernel: Array, bias: Array | None = None) -
         x: (n, h, w, c)   kernel: (kh, kw, c, k)  ->  (n, h', w', k)
     """
     y: Any = _filled(op, x, kernel)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from graphjit.ops.base import Array, Kernel, Rule
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv import image_gradient, kernel_gradient
 from graphjit.ops.conv.one_axis import as_rows
 from graphjit.ops.conv.sliding import NHWC, Sliding, sliding_of, widened
@@ -74,7 +75,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
     merged = _merged(op.groups, max(per_group, filters // op.groups))
     blocks = _Blocks(sliding, pads, op.groups // merged, merged)
     y: Any = _grouped(blocks, x, kernel)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 def _merged(groups: int, channels: int) -> int:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array, Kernel, Rule
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.sliding import widened
 from graphjit.types import TensorType
 
@@ -48,7 +49,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
     windows = windows.reshape(x.shape[0], *kernel.shape[:2])
     product = cast("Array", _products(jnp.swapaxes(windows, 0, 1), kernel))
     y = jnp.swapaxes(product, 0, 1).reshape(x.shape[0], *lengths, -1)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 def _taps(op: Any, x: Array, lengths: Sequence[int]) -> list[Array]:

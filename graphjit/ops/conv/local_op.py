@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
 from graphjit.ops.base import Array, Emit, Kernel, Op, ScalesOutput, register_op
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.local_kernel import PLACES_FIRST
 from graphjit.ops.conv.operands import FORMAT_HINT, SPATIAL
 from graphjit.ops.dense import affine_bias
@@ -106,7 +107,7 @@ class LocallyConnectedOp(Op, ScalesOutput):
         patches = jnp.reshape(patches, (batch, *kernel.shape[:2]))
         y = jnp.einsum("npk,pkf->npf", patches, kernel)
         y = jnp.reshape(y, (batch, *lengths, kernel.shape[2]))
-        return y if bias is None else y + bias
+        return with_bias(y, bias)
 
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from graphjit.ops.base import Array, Kernel, Rule
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.sliding import product
 from graphjit.types import TensorType
 
@@ -37,7 +38,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
     rows, matrix = x.reshape(-1, channels), kernel.reshape(channels, filters)
     y: Array = _with_gradients(rows, matrix)
     y = y.reshape(*x.shape[:-1], filters)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 def _rows_times(rows: Array, matrix: Array) -> Array:

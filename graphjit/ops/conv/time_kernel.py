@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array, Kernel
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.canonical_backward import CANONICAL_BACKWARD
 from graphjit.ops.conv.one_axis import as_rows
 from graphjit.ops.conv.sliding import product
@@ -48,7 +49,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
     (stride,), (rate,), (before, after) = op.strides, op.rates(), pads[0]
     windows = (x.shape[1] + before + after - window) // stride + 1
     y: Any = _columns_times((stride, before, rate, windows), x, kernel)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -18,6 +18,7 @@ from graphjit.ops.base import (
     ScalesOutput,
     register_op,
 )
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.operands import SPATIAL, check_operands, check_ranks
 from graphjit.ops.conv.transposed_kernel import TRANSPOSED_PHASES
 from graphjit.ops.dense import DenseOp, affine_bias
@@ -102,7 +103,7 @@ class ConvTransposeOp(Op, ScalesOutput):
             rhs_dilation=self.rates(),
             dimension_numbers=(layout, f"{spatial}OI", layout),
         )
-        return y if bias is None else y + bias
+        return with_bias(y, bias)
 
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]

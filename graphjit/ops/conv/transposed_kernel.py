@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array, Kernel, Rule
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.image_gradient import image_gradient
 from graphjit.ops.conv.kernel_gradient import kernel_gradient
 from graphjit.ops.conv.one_axis import as_rows
@@ -148,7 +149,7 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
     wide, wide_kernel = widened(x, kernel)
     form: Any = _by_blocks if _fits(op, taps) else _transposed
     y: Array = form(windows, wide, wide_kernel).astype(x.dtype)
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

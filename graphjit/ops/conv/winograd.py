@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
 from graphjit.ops.base import Array, Op, Refusal, register_op
+from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.operands import check_operands
 from graphjit.ops.conv.sliding import sum_dtype
 from graphjit.ops.windows import Padding, explicit_pads, output_length
@@ -136,7 +137,7 @@ class WinogradConv(Op):
         y = jnp.stack([jnp.stack(line, axis=3) for line in results], axis=2)
         y = y.reshape(n, tiles[0] * _RESULTS, tiles[1] * _RESULTS, filters)
         y = y[:, : lengths[0], : lengths[1]].astype(x.dtype)
-        return y if bias is None else y + bias
+        return with_bias(y, bias)
 
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]

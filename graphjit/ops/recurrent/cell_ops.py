@@ -15,6 +15,7 @@ from graphjit.ops.base import (
     Op,
     Permuted,
     Result,
+    added,
     register_op,
     with_fields,
 )
@@ -45,6 +46,8 @@ class _OneStep(Kind):
     """
 
     __slots__ = ()
+
+    always: bool  # a field of every subclass
 
     def infer(
         self,
@@ -86,7 +89,7 @@ class _OneStep(Kind):
         return padded[:count], input_drop, recurrent_drop
 
     def to_inference(self) -> Becomes | None:
-        if not self.drops:
+        if not self.drops or self.always:
             return None
         kept = len(_BEFORE) + len(self.states)
         results = tuple(Result(index) for index in range(len(self.states)))
@@ -106,15 +109,21 @@ class _OneStep(Kind):
 class SimpleRNNCellOp(SimpleRNNKind, _OneStep):
     """One step of the simple recurrent layer; operands as `_OneStep` has them."""
 
+    always: bool = added(default=False)
+
 
 @register_op("gru_cell", roles=(*_BEFORE, "h", *_BEHIND))
 class GRUCellOp(GRUKind, _OneStep):
     """One step of the gated recurrent unit; operands as `_OneStep` has them."""
 
+    always: bool = added(default=False)
+
 
 @register_op("lstm_cell", roles=(*_BEFORE, "h", "c", *_BEHIND))
 class LSTMCellOp(LSTMKind, _OneStep):
     """One step of long short-term memory; operands as `_OneStep` has them."""
+
+    always: bool = added(default=False)
 
 
 @register_op("lstm_gates", roles=("z", "c"))

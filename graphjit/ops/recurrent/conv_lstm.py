@@ -49,6 +49,11 @@ from graphjit.types import BATCH, TensorType
 __all__ = ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
 
 
+def state_padding(rank: int) -> Any:
+    """What the convolution of the state pads; no Keras has the argument."""
+    return arg(default="same", converter=padding(rank), kw_only=True, ours=True)
+
+
 class _ConvLSTM(RecurrentLayer):
     """A convolutional LSTM. What depends on the rank is here as ConvLSTM2D has it."""
 
@@ -78,6 +83,7 @@ class _ConvLSTM(RecurrentLayer):
     dropout: float = rate()
     recurrent_dropout: float = rate()
     seed: int | None = arg(default=None, converter=optional(integer), kw_only=True)
+    recurrent_padding: Padding = state_padding(2)
 
     def check(self) -> None:
         check_strides(self, self.strides, self.dilation_rate)
@@ -185,7 +191,8 @@ class _ConvLSTM(RecurrentLayer):
         gates = LSTMGates(
             self.activation.build(state), self.recurrent_activation.build(state)
         )
-        again = ConvOp((1,) * len(self.kernel_size), "same")
+        pads = op_padding(self.recurrent_padding, self.kernel_size)
+        again = ConvOp((1,) * len(self.kernel_size), pads)
 
         def step(
             body: LoopEmitter, z: Value, states: Sequence[Value]
@@ -235,6 +242,7 @@ class ConvLSTM1D(_ConvLSTM):
     strides: tuple[int, ...] = arg(default=1, converter=ints(1))
     padding: Padding = arg(default="valid", converter=padding(1))
     dilation_rate: tuple[int, ...] = arg(default=1, converter=ints(1))
+    recurrent_padding: Padding = state_padding(1)
 
 
 @LAYERS.register("ConvLSTM2D")
@@ -277,6 +285,8 @@ class ConvLSTM2D(_ConvLSTM):
         dropout: Fraction of the input dropped, the same at every step.
         recurrent_dropout: Fraction of the state dropped, the same at every step.
         seed: Mixed into the caller's key for dropout; None for 0.
+        recurrent_padding: What the convolution of the state pads: "same", or the zeros
+            before and after, a pair per axis (even kernels under Theano).
 
     The other arguments are those of `RecurrentLayer`.
 
@@ -305,3 +315,4 @@ class ConvLSTM3D(_ConvLSTM):
     strides: tuple[int, ...] = arg(default=(1, 1, 1), converter=ints(3))
     padding: Padding = arg(default="valid", converter=padding(3))
     dilation_rate: tuple[int, ...] = arg(default=(1, 1, 1), converter=ints(3))
+    recurrent_padding: Padding = state_padding(3)

@@ -23,7 +23,7 @@ class Kind(Op, MixesRows, KeepsPrecision):
     Attributes:
         activation: Of the candidate; None for the identity.
         drops: Whether `input_drop` and `recurrent_drop` may be given: scaled masks of
-            dropout, which go in the inference graph.
+            dropout, which go in the inference graph unless the op is `always`.
     """
 
     gates: ClassVar[int]

@@ -16,6 +16,7 @@ from graphjit.ops.base import (
     Op,
     Permuted,
     Same,
+    added,
     register_op,
 )
 from graphjit.types import DTYPE_BYTES, Dim, Shape, TensorType, unify_dim, unify_shapes
@@ -94,9 +95,13 @@ class SelectRows(Op):
 class Drop(Op):
     """x * mask in training, x in inference: a dropout whose draw several steps share.
 
+    With `always` it is x * mask in both.
+
     Shapes:
         x, mask: (n, …)  ->  (n, …)
     """
+
+    always: bool = added(default=False)
 
     def infer(self, x: TensorType, mask: TensorType) -> TensorType:
         if x.dtype != mask.dtype:
@@ -106,8 +111,8 @@ class Drop(Op):
     def lower(self, x: Array, mask: Array) -> Array:
         return x * mask
 
-    def to_inference(self) -> Becomes:
-        return Becomes(None, (0,), (Same(0),))
+    def to_inference(self) -> Becomes | None:
+        return None if self.always else Becomes(None, (0,), (Same(0),))
 
     def permuted(
         self, layout: Layout, types: Sequence[TensorType | None]

@@ -13,6 +13,7 @@ from graphjit.ops.base import (
     Becomes,
     Kernel,
     Result,
+    added,
     register_op,
     with_fields,
 )
@@ -51,6 +52,7 @@ class _OverTime(Kind):
     backwards: bool
     unroll: bool
     masked: Masked
+    always: bool
 
     def infer(
         self,
@@ -111,7 +113,7 @@ class _OverTime(Kind):
         return padded[:count], mask, input_drop, recurrent_drop
 
     def to_inference(self) -> Becomes | None:
-        if not self.drops:
+        if not self.drops or self.always:
             return None
         kept = len(_BEFORE) + len(self.states) + 1
         results = tuple(Result(index) for index in range(1 + len(self.states)))
@@ -137,6 +139,7 @@ class SimpleRNNOp(SimpleRNNKind, _OverTime):
     backwards: bool = False
     unroll: bool = False
     masked: Masked = "state"
+    always: bool = added(default=False)
 
 
 @register_op("gru", roles=(*_BEFORE, "h", *_BEHIND))
@@ -149,6 +152,7 @@ class GRUOp(GRUKind, _OverTime):
     backwards: bool = False
     unroll: bool = False
     masked: Masked = "state"
+    always: bool = added(default=False)
 
 
 @register_op("lstm", roles=(*_BEFORE, "h", "c", *_BEHIND))
@@ -161,3 +165,4 @@ class LSTMOp(LSTMKind, _OverTime):
     backwards: bool = False
     unroll: bool = False
     masked: Masked = "state"
+    always: bool = added(default=False)

@@ -57,16 +57,16 @@ def dense(
 
 @st.composite
 def large(draw: st.DrawFn) -> Problem:
-    """Maps and channels large enough for the gradients that scan over images."""
+    """256 windows and 16 channels: what the gradients that scan over images need."""
     taps = (draw(st.integers(1, 4)), draw(st.integers(1, 4)))
     strides = draw(st.sampled_from([(1, 1), (2, 1), (2, 3)]))
-    dilation = draw(st.sampled_from([(), (1, 2)]))
+    dilation = draw(st.sampled_from([(), (), (1, 2)]))
     padding = draw(st.sampled_from(["valid", "same"]) | st.tuples(_PAD, _PAD))
     height, width = (
-        s * draw(st.integers(17, 20)) + (t - 1) * (d + 1)
+        s * draw(st.integers(16, 17)) + (t - 1) * (d + 1)
         for s, t, d in zip(strides, taps, dilation or (1, 1), strict=True)
     )
-    batch, channels = draw(st.integers(1, 6)), draw(st.sampled_from((16, 24)))
+    batch, channels = draw(st.integers(1, 4)), draw(st.sampled_from((16, 18)))
     op = ConvOp(strides, padding, dilation)
     return op, _operands(draw, (batch, height, width, channels), (*taps, channels, 17))
 
@@ -75,5 +75,5 @@ PROBLEMS: Problems = {
     ("conv", "pointwise_dot"): pointwise(),
     ("conv", "shifted_sum"): dense(channels=(1, 2), most_taps=4),
     ("conv", "filled_channels"): dense(channels=(1, 3, 5, 18)),
-    ("conv", "canonical_backward"): dense(channels=(1, 3, 18)) | large(),
+    ("conv", "canonical_backward"): dense(channels=(1, 18)) | large(),
 }

@@ -73,7 +73,7 @@ def very_many_taps(draw: st.DrawFn) -> Problem:
     """More taps than one sum holds."""
     taps = draw(st.sampled_from([(12, 11), (2, 130), (130, 2), (131,), (6, 5, 5)]))
     assert math.prod(taps) > 128
-    stride = draw(st.integers(1, 2))
+    stride = draw(st.sampled_from([1, 1, 1, 2]))  # 2: many sums, slow to compile
     sizes = tuple(draw(st.integers(1, 7)) for _ in taps)
     op = ConvOp((stride,) * len(taps), "same", groups=2)
     return _problem(op, 2, sizes, taps, 2, draw(st.integers(1, 2)), draw)
@@ -81,6 +81,6 @@ def very_many_taps(draw: st.DrawFn) -> Problem:
 
 PROBLEMS: Problems = {
     ("conv", "depthwise_shifted"): st.one_of(
-        depthwise(), depthwise(), wide_windows(), very_many_taps()
+        depthwise(), depthwise(), depthwise(), wide_windows(), very_many_taps()
     ),
 }

@@ -15,15 +15,16 @@ def local(draw: st.DrawFn) -> Problem:
     rank = draw(st.sampled_from([1, 2, 2, 3]))
     size = tuple(draw(st.integers(1, 3)) for _ in range(rank))
     strides = tuple(draw(st.integers(1, 3)) for _ in range(rank))
-    most = {1: 9, 2: 6, 3: 4}[rank]
+    large = draw(st.booleans())
+    most = 2 if large else {1: 9, 2: 6, 3: 4}[rank]
     lengths = tuple(draw(st.integers(1, most)) for _ in range(rank))
     dims = [
         (length - 1) * stride + window + draw(st.integers(0, stride - 1))
         for length, stride, window in zip(lengths, strides, size, strict=True)
     ]
-    large = max(lengths) <= 3 and draw(st.booleans())
-    channels = draw(st.integers(1, 4)) * (64 if large else 1)
-    filters = draw(st.integers(1, 5)) * (64 if large else 1)
+    channels, filters = draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    if large:
+        channels, filters = 64 * -(-channels // 2), 64 * -(-filters // 2)
     batch = draw(st.sampled_from([1, 2, 3, 5, 33]))
     places, taps = 1, channels
     for length, window in zip(lengths, size, strict=True):

@@ -47,11 +47,18 @@ def batch_norm(
     means = np.array([elements.mean() for elements in found])
     variances = np.array([elements.var() for elements in found])
     y = normalized(op, x, gamma, beta, means, variances)
-    if op.running != "update":
+    if op.running not in ("update", "unread"):
         return y, mean, variance
     new_mean = op.momentum * mean + (1 - op.momentum) * means
     new_variance = op.momentum * variance + (1 - op.momentum) * variances
     return y, new_mean, new_variance
+
+
+def inferring_norm(op: BatchNorm, *arrays: Any) -> Any:
+    """Given statistics, or the batch's where the call says so."""
+    if op.running == "unread":
+        return batch_norm(op, *arrays)[0], arrays[3], arrays[4]
+    return normalized(op, *arrays[:5]), arrays[3], arrays[4]
 
 
 def frozen_norm(op: BatchNorm, *arrays: Any) -> Any:
@@ -101,6 +108,7 @@ ROWS: list[Row] = [
             ),
             statistics(BatchNorm, x(5, 4, 6), axis=2, running="unused", epsilon=0.3),
             statistics(BatchNorm, x(5, 4, 6), axis=1, running="keep", frozen="keep"),
+            statistics(BatchNorm, x(5, 4, 6), axis=2, running="unread", epsilon=0.3),
             statistics(
                 BatchNorm, x(5, 4, 6), axis=2, steps=mask(5, 4, 1), momentum=0.4
             ),
@@ -114,7 +122,7 @@ ROWS: list[Row] = [
             ),
         ),
         batch_norm,
-        inference=lambda op, *a: (normalized(op, *a[:5]), a[3], a[4]),
+        inference=inferring_norm,
         frozen=frozen_norm,
         layouts=Layouts.ALL,
         exact=False,

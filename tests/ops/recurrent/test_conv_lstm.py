@@ -170,3 +170,33 @@ def test_refusals() -> None:
         L.ConvLSTM2D(2, 3)(L.Input((4, 2, 5, 3)))
     with pytest.raises(CaptureError, match=r"'nb_filter'\n.*it is called 'filters'"):
         L.ConvLSTM2D(nb_filter=2, kernel_size=3)
+
+
+@pytest.mark.parametrize(
+    "make", [L.ConvLSTM1D, L.ConvLSTM2D, L.ConvLSTM3D], ids=lambda cls: cls.__name__
+)
+def test_padding_of_the_state(make: Any) -> None:
+    """Zeros before in the place of behind: all of it in a mirror."""
+    rank = int(make.__name__[-2])
+    sizes = (2, 4, 3)[:rank]
+    behind = [((k - 1) // 2, k // 2) for k in sizes]
+    before = [(b, a) for a, b in behind]
+    x = gj.Input((STEPS, *SIZES[rank], 3))
+    layers = [
+        make(2, sizes),
+        make(2, sizes, recurrent_padding=behind),
+        make(2, sizes, recurrent_padding=before),
+    ]
+    plain, same, other = (gj.Model(x, layer(x)) for layer in layers)
+    weights, images = plain.get_weights(), data(2, STEPS, *SIZES[rank], 3)
+    same.set_weights(weights)
+    np.testing.assert_allclose(same.predict(images), plain.predict(images), atol=1e-6)
+    axes = tuple(range(rank))
+    turned = [w if w.ndim == 1 else np.flip(w, axes) for w in weights]
+    other.set_weights(turned)
+    mirrored = other.predict(np.flip(images, [2 + axis for axis in axes]))
+    found = np.flip(mirrored, [1 + axis for axis in axes])
+    np.testing.assert_allclose(found, plain.predict(images), atol=1e-6)
+    assert "recurrent_padding" not in layers[0].get_config()
+    again = gj.Model.from_config(other.get_config())
+    assert again.graph == other.graph
