@@ -112,9 +112,12 @@ class HostOrCompiled:
 
 
 def _is_arithmetic(closed: Any) -> bool:
+    """Whether all of it is known here; inputs that nobody reads do not count."""
     jaxpr = closed.jaxpr
-    values = [*jaxpr.invars, *(v for eqn in jaxpr.eqns for v in eqn.outvars)]
-    return all(value.aval.dtype in _DTYPES for value in values) and all(
+    used = [*jaxpr.outvars]
+    for eqn in jaxpr.eqns:
+        used += [*eqn.invars, *eqn.outvars]
+    return all(atom.aval.dtype in _DTYPES for atom in used) and all(
         eqn.primitive.name in _PRIMITIVES for eqn in jaxpr.eqns
     )
 

@@ -71,6 +71,14 @@ def test_scalars_and_broadcast_results_are_arrays_of_their_own() -> None:
     np.testing.assert_array_equal(found[1], np.full((3, 2), 1.5))
 
 
+def test_inputs_that_nobody_reads_may_be_of_any_kind() -> None:
+    def function(arrays: Any) -> tuple[Any, ...]:
+        return (arrays[0] * 2,)
+
+    found = on_host(function)([jnp.ones(2), jnp.int32(3)])
+    np.testing.assert_array_equal(found[0], [2, 2])
+
+
 def test_infinities_and_nans_pass_without_a_warning() -> None:
     def function(arrays: Any) -> tuple[Any, ...]:
         return (arrays[0] / (arrays[0] - arrays[0]), jax.lax.rsqrt(-arrays[0]))
@@ -86,6 +94,7 @@ def test_infinities_and_nans_pass_without_a_warning() -> None:
         (lambda arrays: (jnp.exp(arrays[0]),), "float32", "cpu"),
         (lambda arrays: (arrays[0] * 2,), "bfloat16", "cpu"),
         (lambda arrays: (arrays[0] * 2,), "int32", "cpu"),
+        (lambda arrays: (arrays[0],), "int32", "cpu"),
         (lambda arrays: (arrays[0] * 2,), "float32", "gpu"),
     ],
 )
