@@ -143,7 +143,8 @@ def test_weights_and_their_order(
 def test_hard_sigmoid_is_the_documents() -> None:
     x = data(3, 50) * 4
     found = applied(L.Activation("hard_sigmoid"), x)
-    np.testing.assert_allclose(found, np.clip(0.2 * x + 0.5, 0, 1), rtol=1e-6)
+    # Near 0 the sum of two halves cancels: what is left is their rounding.
+    np.testing.assert_allclose(found, np.clip(0.2 * x + 0.5, 0, 1), 1e-6, 1e-7)
     six = applied(L.Activation("hard_sigmoid_relu6"), x)
     np.testing.assert_allclose(six, np.clip(x + 3, 0, 6) / 6, rtol=1e-6)
 

@@ -169,7 +169,8 @@ def test_unknown_dims(rank: int, padding: str) -> None:
         y = cls(3, 2, padding)(images)
         assert y.shape == (None, *free, 2)
         found = gj.Model(images, y)(x)
-        np.testing.assert_allclose(found, applied(cls(3, 2, padding), x), rtol=1e-6)
+        # Means of numbers of size 1 may cancel: what is left is their rounding.
+        np.testing.assert_allclose(found, applied(cls(3, 2, padding), x), 1e-6, 1e-7)
 
 
 def test_stride_one_with_same_keeps_a_named_dim() -> None:
