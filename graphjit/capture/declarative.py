@@ -98,10 +98,7 @@ def _bind(
             raise CaptureError(f"{title}: {name}: {message}") from None
         except CaptureError as error:
             told = error.message.removeprefix(f"{name}: ")
-            message = f"{title}: {name}: {told}"
-            raise CaptureError(
-                message, details=error.details, hint=error.hint
-            ) from None
+            raise error.reworded(f"{title}: {name}: {told}") from None
     return bound
 
 

@@ -8,6 +8,7 @@ links only, one step at a time, and looked at before it is read.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import mmap
 import os
@@ -106,7 +107,7 @@ def opened_bytes(data: bytes, name: str) -> Generator[Any]:
     if not data.startswith(_SIGNATURE):
         message = f"not an HDF5 file: it begins with {shown(data[:8])}"
         raise FormatError(f"{name}: {message}")
-    checked = _heaps_checked_by(_once(lambda: check_heaps(data)))
+    checked = _heaps_checked_by(functools.cache(lambda: check_heaps(data)))
     with _errors_of(name), checked, h5py.File(io.BytesIO(data), "r") as root:
         yield root
 
@@ -114,6 +115,7 @@ def opened_bytes(data: bytes, name: str) -> Generator[Any]:
 def heaps_of(path: str | os.PathLike[str]) -> Callable[[], None]:
     """What looks through all of a file's heaps, which takes long, in its first call."""
 
+    @functools.cache
     def check() -> None:
         with (
             open(path, "rb") as file,
@@ -121,18 +123,7 @@ def heaps_of(path: str | os.PathLike[str]) -> Callable[[], None]:
         ):
             check_heaps(data)
 
-    return _once(check)
-
-
-def _once(check: Callable[[], None]) -> Callable[[], None]:
-    done: list[None] = []
-
-    def once() -> None:
-        if not done:
-            check()
-            done.append(None)
-
-    return once
+    return check
 
 
 @contextlib.contextmanager

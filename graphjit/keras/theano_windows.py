@@ -38,7 +38,6 @@ def as_on_theano(layer: Layer, generation: int) -> dict[str, Any]:
     Args:
         layer: As the file says it, read natively.
         generation: Of Keras.
-
     """
     name = type(layer).__name__
     if name == "Conv3D" and generation == 1:

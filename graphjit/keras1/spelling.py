@@ -200,8 +200,7 @@ class Spelling(Generic[L]):
         for argument in self._declared:
             if argument.native == name and rest:
                 told = f"{argument.name}: {rest}"
-        message = f"{self.name}: {told}"
-        return CaptureError(message, details=error.details, hint=error.hint)
+        return error.reworded(f"{self.name}: {told}")
 
     def _signature(self) -> inspect.Signature:
         kinds = inspect.Parameter

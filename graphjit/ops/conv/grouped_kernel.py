@@ -92,13 +92,14 @@ def _grouped(blocks: _Blocks, x: Array, kernel: Array) -> Array:
         parts = map(convolved, *(jnp.split(a, count, -1) for a in (x, dense)))
         return jnp.concatenate(list(parts), -1)
 
-    def with_block(at: Array, y: Array) -> Array:
-        part = convolved(_block(x, count, at), _block(dense, count, at))
-        return _with_block(y, count, at, part)
+    def part(at: Array | int) -> Array:
+        return convolved(_block(x, count, at), _block(dense, count, at))
 
-    first = (_block(a, count, 0) for a in (x, dense))
-    one = jax.eval_shape(convolved, *first)
-    return _loop(count, with_block, _empty(one, count))
+    def with_part(at: Array, y: Array) -> Array:
+        return _with_block(y, count, at, part(at))
+
+    one = jax.eval_shape(part, 0)
+    return _loop(count, with_part, _empty(one, count))
 
 
 def _convolved(blocks: _Blocks, x: Array, kernel: Array) -> Array:
