@@ -52,6 +52,11 @@ def _squeeze(x: Any, dimensions: Any) -> Any:
     return np.squeeze(x, dimensions)
 
 
+def _select(which: Any, *cases: Any) -> Any:
+    no, yes = cases
+    return np.where(which, yes, no)
+
+
 def _elementwise(function: Any) -> _Primitive:
     return lambda *x, **_: function(*x)
 
@@ -73,8 +78,9 @@ _PRIMITIVES: Final[Mapping[str, _Primitive]] = {
     "concatenate": _concatenate,
     "rev": _reverse,
     "squeeze": _squeeze,
+    "select_n": _select,
 }
-_DTYPES: Final = (np.dtype(np.float32), np.dtype(np.float64))
+_DTYPES: Final = tuple(map(np.dtype, (np.float32, np.float64, np.bool_)))
 
 
 class HostOrCompiled:

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 
 from graphjit.bodies import bodies_of
 from graphjit.data import bind_inputs
-from graphjit.errors import DataError
+from graphjit.errors import DataError, ShapeError
 from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph, Node, Value
 from graphjit.narrow import sequence_of
 from graphjit.ops.base import Array, Op, Random
+from graphjit.types import TensorType
 from graphjit.variables import flatten, nest
 
 __all__ = [
@@ -170,11 +171,28 @@ def _apply(node: Node, operands: Sequence[Any], key: Any) -> tuple[Any, ...]:
     if bodies_of(op):
         extra["run"] = _body_runner(key)
     with jax.named_scope(node.name):
-        returned: Any = _lowering(op, node.kernel)(*operands, **extra)
+        try:
+            returned: Any = _lowering(op, node.kernel)(*operands, **extra)
+        except (TypeError, ValueError) as error:
+            _check_types(node, operands, error)
+            raise
         results: list[Any] = sequence_of(returned) or [returned]
         for stage in node.epilogue:
             results[0] = stage.lower(results[0])
     return tuple(results)
+
+
+def _check_types(node: Node, operands: Sequence[Any], cause: Exception) -> None:
+    """Raise what the op says of these arrays: their open dims may not fit together."""
+    types = [None if a is None else TensorType(a.shape, a.dtype.name) for a in operands]
+    try:
+        node.op.infer(*types)
+    except ShapeError as misfit:
+        raise DataError(
+            f"{node.op.kind} {node.name!r}: {misfit.message}",
+            details=misfit.details,
+            hint="the sizes of this data, where the model leaves dims open, do not fit",
+        ) from cause
 
 
 def _lowering(op: Op, kernel: str) -> Callable[..., Any]:

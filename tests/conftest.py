@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import sys
@@ -19,15 +20,17 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 # No folder, so that no config file of the user's is read.
 os.environ["GRAPHJIT_HOME"] = os.devnull
 
+from tests import profiles  # noqa: E402
+
+profiles.load()
+profiles.compile_quickly()
+
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
 from graphjit import config  # noqa: E402
-from tests import profiles  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
-
-profiles.load()
 
 
 @pytest.fixture(scope="session")
@@ -50,18 +53,29 @@ def _settings_restored() -> Iterator[None]:
     config.set_epsilon(before[2])
 
 
+# --- garbage --------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Collected tests stay: whoever collects garbage need not look at them again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 # --- compiled programs ----------------------------------------------------------------
 
-#: Folders whose tests compile thousands of small programs and run each once: there
-#: LLVM's optimizations are left out, which takes a third off their time. Everything
-#: else runs what users run, and so does all of it in the profile ``deep``.
-_RUN_ONCE = ("capture", "conformance", "keras1", "ops", "passes")
 
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Choose how the test's programs are compiled."""
-    folder = item.path.relative_to(ROOT).parts[1:2]
-    quick = bool(set(folder) & set(_RUN_ONCE)) and profiles.profile() != "deep"
+@pytest.fixture
+def optimized() -> Iterator[None]:
+    """For tests that run their programs so often that LLVM's work pays."""
+    quick = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
     jax.config.update("jax_disable_most_optimizations", quick)
 
 

@@ -31,10 +31,14 @@ Signatures:
     both signs, weights that keep values near 1. Of each param's dtype, or of `dtype`.
 ``random_inputs(graph, seed=0, batch=3, sizes=None)`` -> list of arrays, in input order
     `sizes` gives numbers for named dims; an unknown dim is 5.
-``evaluate(graph, variables=None, inputs=None, rng=0, seed=0, batch=3, jit=True)``
+``evaluate(graph, variables=None, inputs=None, rng=0, seed=0, batch=3, jit=True, …)``
     A dict of every result as a NumPy array, by ``output NAME``, ``mask NAME``, ``state
     PARAM`` and ``loss NAME``; variables and inputs drawn from `seed` unless given.
-    Compiled whole, which for one call is three times faster than op by op.
+    Compiled whole, which for one call is three times faster than op by op; `options`
+    are the compiler's.
+``evaluate_together(graphs, rng=0, seed=0, batch=3)``
+    The same for each of several graphs with equal inputs, from one program: what they
+    share is compiled once, and params of the same name and type have the same values.
 ``same_results(found, wanted, tolerance=1e-9, only="")``
     Asserts that two such dicts have the same keys (those that begin with `only`), and
     values whose difference is small next to the largest element.
@@ -64,6 +68,7 @@ from graphjit.types import TensorType, is_floating
 from graphjit.verify import verify
 from tests.running import (
     evaluate,
+    evaluate_together,
     layer_names,
     random_inputs,
     same_results,
@@ -85,6 +90,7 @@ from tests.steps.maker import Maker, Step, Steps, rank_of
 __all__ = [
     "elementwise_graphs",
     "evaluate",
+    "evaluate_together",
     "layer_names",
     "models",
     "random_inputs",

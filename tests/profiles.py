@@ -1,7 +1,8 @@
-"""How many examples a property test runs, in each hypothesis profile.
+"""How many examples a property test runs, and how programs are compiled.
 
 `HYPOTHESIS_PROFILE` names the profile: ``dev`` (the default), ``ci`` (derandomized; the
-default where ``CI=true``) or ``deep`` (many times the examples, for a long run).
+default where ``CI=true``) or ``deep`` (many times the examples, for a long run, with
+programs compiled as users have them).
 """
 
 from __future__ import annotations
@@ -46,16 +47,39 @@ def examples(count: int) -> settings:
     return settings(max_examples=count * factor)
 
 
-#: Options of `jax.jit` for what runs once: compiling is most of the time, then. LLVM
-#: leaves out its own optimizations, XLA's stay; and loops are written by XLA:CPU's
-#: older emitter, which does without MLIR and so takes a third of the time.
+#: Settings of XLA for programs that run once, where compiling is most of the time: a
+#: tenth of it is left. LLVM leaves out its own optimizations, XLA's stay; loops are
+#: written by XLA:CPU's older emitter, which does without MLIR; and a program is one
+#: LLVM module, not up to 32.
 UNOPTIMIZED: dict[str, Any] = {
     "xla_backend_optimization_level": 0,
     "xla_llvm_disable_expensive_passes": True,
     "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+
+#: The same settings as users have them.
+OPTIMIZED: dict[str, Any] = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+    "xla_cpu_use_fusion_emitters": True,
+    "xla_cpu_parallel_codegen_split_count": 32,
 }
 
 
-def quick_compile() -> dict[str, Any]:
-    """`UNOPTIMIZED`, or nothing in ``deep``: there all is compiled as users have it."""
-    return {} if profile() == "deep" else UNOPTIMIZED
+_LLVM = ("xla_backend_optimization_level", "xla_llvm_disable_expensive_passes")
+
+
+def compile_quickly() -> None:
+    """Compile `UNOPTIMIZED`, here and in processes started from here; not in ``deep``.
+
+    XLA reads its flags once, so this goes before the import of JAX. Flags that are set
+    already stay: ``XLA_FLAGS= make test`` compiles everything as users have it.
+    """
+    if profile() == "deep":
+        return
+    # JAX has a setting of its own for LLVM, which a test can take back.
+    rest = {name: to for name, to in UNOPTIMIZED.items() if name not in _LLVM}
+    flags = " ".join(f"--{name}={str(to).lower()}" for name, to in rest.items())
+    if os.environ.setdefault("XLA_FLAGS", flags) == flags:
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"

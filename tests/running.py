@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
 from collections import Counter
@@ -14,11 +15,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from graphjit.ir import Graph
+from graphjit.ir import Graph, Param
 from graphjit.lower import lower, x64_scope
 from graphjit.types import is_floating
 from graphjit.variables import nest
-from tests.profiles import quick_compile
 
 
 def _gamma(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
@@ -40,19 +40,26 @@ SLOTS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Any]] = {
 }
 
 
+def _drawn(param: Param, seed: int, dtype: str | None) -> Any:
+    rng = np.random.default_rng([seed, zlib.crc32(param.name.encode())])
+    shape = tuple(int(dim or 0) for dim in param.type.shape)
+    slot = param.name.rsplit("/", 1)[-1]
+    draw = SLOTS.get(slot, lambda rng, shape: rng.normal(0.1, 0.5, shape))
+    return np.asarray(draw(rng, shape)).astype(dtype or param.type.dtype)
+
+
+def _collected(graph: Graph, array_of: Callable[[Param], Any]) -> dict[str, Any]:
+    collections: dict[str, dict[str, Any]] = {"params": {}, "state": {}}
+    for param in graph.params:
+        collections[param.collection][param.name] = array_of(param)
+    return {name: nest(flat) for name, flat in collections.items()}
+
+
 def variables_for(
     graph: Graph, seed: int = 0, dtype: str | None = None
 ) -> dict[str, Any]:
     """Random variables that hide nothing (see the module's text)."""
-    collections: dict[str, dict[str, Any]] = {"params": {}, "state": {}}
-    for param in graph.params:
-        rng = np.random.default_rng([seed, zlib.crc32(param.name.encode())])
-        shape = tuple(int(dim or 0) for dim in param.type.shape)
-        slot = param.name.rsplit("/", 1)[-1]
-        drawn = SLOTS.get(slot, lambda rng, shape: rng.normal(0.1, 0.5, shape))
-        array = np.asarray(drawn(rng, shape)).astype(dtype or param.type.dtype)
-        collections[param.collection][param.name] = array
-    return {name: nest(flat) for name, flat in collections.items()}
+    return _collected(graph, lambda param: _drawn(param, seed, dtype))
 
 
 def random_inputs(
@@ -100,6 +107,7 @@ def evaluate(
     seed: int = 0,
     batch: int = 3,
     jit: bool = True,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Every result of a graph, by name."""
     variables = variables_for(graph, seed) if variables is None else variables
@@ -107,9 +115,41 @@ def evaluate(
     x = inputs if len(inputs) != 1 else inputs[0]
     function: Any = lower(graph)
     if jit:
-        function = jax.jit(function, compiler_options=quick_compile())
+        given = dict(options) if options else None
+        function = jax.jit(function, compiler_options=given)
     with x64_scope(graph):
         step = function(variables["params"], variables["state"], x, rng)
+        return _by_name(graph, step)
+
+
+def evaluate_together(
+    graphs: Sequence[Graph], rng: int | None = 0, seed: int = 0, batch: int = 3
+) -> list[dict[str, np.ndarray[Any, Any]]]:
+    """`evaluate` of graphs with the same inputs, as one program."""
+    inputs = random_inputs(graphs[0], seed, batch)
+    arrays = {_key(p): _drawn(p, seed, None) for g in graphs for p in g.params}
+
+    def all_of_them(arrays: Mapping[str, Any], inputs: list[Any]) -> list[Any]:
+        x = inputs if len(inputs) != 1 else inputs[0]
+        given = [_collected(g, lambda p: arrays[_key(p)]) for g in graphs]
+        return [
+            lower(graph)(variables["params"], variables["state"], x, rng)
+            for graph, variables in zip(graphs, given, strict=True)
+        ]
+
+    with contextlib.ExitStack() as scopes:
+        for graph in graphs:
+            scopes.enter_context(x64_scope(graph))
+        steps = jax.jit(all_of_them)(arrays, inputs)
+        return [_by_name(g, step) for g, step in zip(graphs, steps, strict=True)]
+
+
+def _key(param: Param) -> str:
+    return f"{param.name} {param.type}"
+
+
+def _by_name(graph: Graph, step: Any) -> dict[str, np.ndarray[Any, Any]]:
+    """What a lowered graph returned, by name."""
     results: dict[str, Any] = {}
     pairs = zip(_as_list(step.outputs), _as_list(step.masks), strict=True)
     for output, (value, mask) in zip(graph.outputs, pairs, strict=True):

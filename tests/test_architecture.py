@@ -67,6 +67,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
         "ops.scan",
         "ops.joining",
         "ops.precision",
+        "ops.wide_sums",
         "ops.windows",
     ),
     ("capture", "capture.*"),

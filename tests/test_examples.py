@@ -12,6 +12,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 
 @pytest.fixture(autouse=True)
 def _examples_find_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from tests.graphs import (
     variables_for,
     with_dead_nodes,
 )
-from tests.profiles import examples
+from tests.profiles import OPTIMIZED, examples
 
 #: A property of a graph that the strategy must reach, by what to call it.
 Feature = dict[str, bool]
@@ -149,6 +149,14 @@ def test_models_run_and_are_finite(captured: Captured) -> None:
 @given(models(most=6))
 def test_compiled_results_are_the_eager_ones(captured: Captured) -> None:
     same_results(evaluate(captured.graph), evaluate(captured.graph, jit=False))
+
+
+@examples(5)
+@given(models())
+def test_users_programs_give_the_same(captured: Captured) -> None:
+    """Tests compile quickly; what the compiler makes for users computes no other."""
+    found = evaluate(captured.graph, options=OPTIMIZED)
+    same_results(found, evaluate(captured.graph))
 
 
 @examples(40)

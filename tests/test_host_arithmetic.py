@@ -31,7 +31,8 @@ def every_primitive(arrays: Any) -> tuple[Any, ...]:
     turned = jax.lax.rev(jnp.transpose(jnp.reshape(kept, (6, 4))), (0,))
     joined = jax.lax.concatenate([turned, turned], 0)
     row = jax.lax.squeeze(jnp.reshape(scale, (1, 4)), (0,))
-    return joined, row, a, jax.lax.broadcast_in_dim(scale, (2, 4), (1,))
+    spread = jax.lax.select(np.arange(24).reshape(2, 3, 4) % 3 == 0, a, b)
+    return joined, row, spread, a, jax.lax.broadcast_in_dim(scale, (2, 4), (1,))
 
 
 def on_host(function: Callable[..., Any]) -> HostOrCompiled:

@@ -226,6 +226,33 @@ def test_data_that_does_not_fit() -> None:
         lower(GRAPH)(PARAMS, STATE, [X[0], X[1][:2]], 0)
 
 
+def _of_five(x: Tensor) -> Tensor:
+    return L.Embedding(4, 2, input_length=5, name="five")(x)
+
+
+def _with_shorter(x: Tensor) -> Tensor:
+    shorter = L.MaxPooling1D(2, 1)(L.Embedding(4, 2)(x))
+    return L.Concatenate(axis=-1, name="both")([L.Embedding(4, 2)(x), shorter])
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (_of_five, r"reshape 'five.*: cannot make \(5,\) of 3 elements"),
+        (_with_shorter, r"concatenate 'both.*: .*dims 3 and 2 differ"),
+    ],
+)
+def test_sizes_of_open_dims_that_do_not_fit(build: Any, text: str) -> None:
+    """The graph leaves them open, so the data is what does not fit."""
+    x = L.Input((None,), dtype="int32", name="x")
+    graph = capture([x], [build(x)], "net").graph
+    params = variables_for(graph)["params"]
+    with pytest.raises(DataError, match=text) as caught:
+        lower(graph)(params, {}, np.zeros((1, 3), np.int32))
+    assert "where the model leaves dims open" in str(caught.value)
+    assert isinstance(caught.value.__cause__, (TypeError, ValueError))
+
+
 # --- 64 bits --------------------------------------------------------------------------
 
 

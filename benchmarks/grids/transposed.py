@@ -16,9 +16,11 @@ def _spot(
     filters: int,
     taps: int,
     stride: int,
+    grows: bool = False,
 ) -> Spot:
+    """`grows`: nothing is cut, as "valid" has it."""
     rank = len(size)
-    cut = max(taps - stride, 0)
+    cut = 0 if grows else max(taps - stride, 0)
     op = ConvTransposeOp((stride,) * rank, ((cut // 2, cut - cut // 2),) * rank)
     x, kernel = (batch, *size, channels), ((taps,) * rank) + (filters, channels)
     shape = "x".join(map(str, size))
@@ -31,7 +33,10 @@ def _batch(batch: int) -> list[Spot]:
         _spot("u-net", batch, (28, 28), 128, 64, 2, 2),
         _spot("u-net", batch, (64, 64), 32, 16, 2, 2),
         _spot("pix2pix", batch, (16, 16), 64, 64, 4, 2),
+        _spot("dcgan", batch, (1, 1), 100, 256, 4, 1, grows=True),
+        _spot("dcgan", batch, (4, 4), 256, 128, 4, 2),
         _spot("dcgan", batch, (7, 7), 128, 64, 5, 2),
+        _spot("pix2pix", batch, (64, 64), 64, 32, 4, 2),
         _spot("dcgan", batch, (32, 32), 64, 3, 4, 2),
         _spot("vae", batch, (7, 7), 64, 64, 3, 2),
         _spot("vae", batch, (14, 14), 64, 32, 3, 2),

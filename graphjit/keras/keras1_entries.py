@@ -28,6 +28,9 @@ _SPELLINGS: Final[dict[str, Spelling[Any]]] = {
     if issubclass(type(getattr(layers, name)), Spelling)
 }
 _SPELLINGS["ConvLSTM2D"] = ConvLSTM2D
+#: Layers that Keras 2 kept as they were until 2.3, and an argument that tells them from
+#: those that we write.
+_IN_KERAS_2: Final = {"Highway": "init", "MaxoutDense": "init", "Merge": "mode"}
 #: What a layer of Keras 1 says of its input beside `batch_input_shape`.
 _INPUT: Final = ("input_dim", "input_length")
 #: Keys of configurations that are no arguments, and change nothing that is stored.
@@ -82,10 +85,17 @@ class Keras1Entries:
         self._shapes = shapes
         self._orderings = _orderings(root)
 
-    def spelling(self, class_name: str) -> Spelling[Any] | None:
-        """The table of a layer; None for one that Keras 1 has under its name today."""
+    def spelling(self, entry: Mapping[str, Any]) -> Spelling[Any] | None:
+        """The table of a layer; None for one that is spelled as it is today."""
+        class_name = str(entry["class_name"])
+        if self._origin.generation == 2:
+            mark = _IN_KERAS_2.get(class_name)
+            config = mapping_of(entry.get("config")) or {}
+            return _SPELLINGS[class_name] if mark in config else None
         # What is said of a Lambda's function is the same in Keras 2.
-        return None if class_name == "Lambda" else _SPELLINGS.get(class_name)
+        if self._origin.generation != 1 or class_name == "Lambda":
+            return None
+        return _SPELLINGS.get(class_name)
 
     # --- layers -------------------------------------------------------------------
 
@@ -113,7 +123,8 @@ class Keras1Entries:
         if set(found) == {"type", "value"}:
             return found["value"]
         if "class_name" in found:
-            return make(found)
+            # Keras 2 writes what belongs to weights so, too.
+            return make(found) if self._origin.generation == 1 else value
         return _setting(found) if "name" in found else value
 
     def _fill(self, spelling: Spelling[Any], given: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from graphjit.keras.entries import name_of
 from graphjit.keras.notes import Notes
 from graphjit.narrow import mapping_of
 
-__all__ = ["holds_code", "named_mode", "with_function"]
+__all__ = ["holds_code", "named_function", "named_mode", "with_function"]
 
 _FUNCTIONS: Final = ("function", "output_shape", "mask")
 #: Beside a function Keras 1 and 2 say what it is, and where it was defined.
@@ -31,6 +31,19 @@ def holds_code(entry: Mapping[str, Any]) -> bool:
         return True
     values = [mapping_of(config.get(key)) for key in _FUNCTIONS]
     return any(v is not None and v.get("class_name") == "__lambda__" for v in values)
+
+
+def named_function(entry: Mapping[str, Any]) -> str | None:
+    """The name of a Lambda's function; None for other layers, and for code."""
+    config = mapping_of(entry.get("config")) or {}
+    if entry.get("class_name") != "Lambda":
+        return None
+    value = config.get("function")
+    found = mapping_of(value)
+    if found is not None:
+        plain = found.get("class_name") == "function"
+        value = found.get("config" if plain else "registered_name")
+    return value if isinstance(value, str) else None
 
 
 def named_mode(entry: Mapping[str, Any]) -> str | None:

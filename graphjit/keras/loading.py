@@ -88,7 +88,7 @@ def load_model(
         described = replace(described, root=with_operations(described.root, custom))
         shapes = _shapes_in(stored_in, limits) if origin.generation == 1 else {}
         keras1 = Keras1Entries(described.root, custom, origin, notes, shapes)
-        check_supplied(described.root, custom, origin, keras1)
+        check_supplied(described.root, custom, keras1)
         reader = KerasReader(custom, origin, notes, keras1)
         model = _made(reader, described)
         _check_size(model, limits)

@@ -120,6 +120,8 @@ class KerasReader(ConfigReader):
                 f"{title}: computed in float32, where the file says {policy!r}"
             )
             return "float32"
+        if key == "interpolation" and value == "bilinear":
+            return self._bilinear(title)
         if key.endswith("initializer") and self._is_unknown_start(value):
             self._notes.add(
                 f"{title}: {key}: {_class_of(value)!r} is not known: weights that no "
@@ -127,6 +129,26 @@ class KerasReader(ConfigReader):
             )
             return "zeros"
         return super()._value(key, value, title)
+
+    def _bilinear(self, title: str) -> str:
+        """What the writer's backend did to enlarge images by interpolation."""
+        origin = self._origin
+        if origin.generation != 2 or origin.version >= (2, 4):
+            return "bilinear"
+        if origin.in_tensorflow or not origin.version:
+            self._notes.add(
+                f"{title}: 'bilinear' is between the centres of pixels, as in "
+                "TensorFlow from 1.14 on; before, it was between their corners"
+            )
+            return "bilinear"
+        if origin.backend == "theano":
+            raise FormatError(
+                f"{title}: interpolation: what Theano made of 'bilinear' is not known"
+            )
+        self._notes.add(
+            f"{title}: 'bilinear' is between the corners of pixels, as in Keras then"
+        )
+        return "bilinear_corners"
 
     def _is_unknown_start(self, value: Any) -> bool:
         name = _class_of(value)
@@ -140,8 +162,8 @@ class KerasReader(ConfigReader):
         supplied = self._custom.get(name_of(entry) or "")
         if isinstance(supplied, Layer) and not _merges_layers(entry):
             return type(supplied)
-        if self._origin.generation == 1 and self._custom_object(entry) is None:
-            spelling = self._keras1.spelling(str(entry["class_name"]))
+        if self._custom_object(entry) is None:
+            spelling = self._keras1.spelling(entry)
             if spelling is not None:
                 return spelling
         return super()._named(entry)

@@ -104,6 +104,11 @@ def _ours(layer: Layer, made: Arguments, masks: bool) -> None:
             "its state is padded as Theano did it for kernels of even sizes, which "
             "Keras has no argument for"
         )
+    if config.get("interpolation") == "bilinear_corners":
+        made.problems.append(
+            "it interpolates between corners of pixels, as Keras 2 did outside of "
+            "TensorFlow; later ones do so between centres"
+        )
     for key in (*_OF_TRAINING, "strided_dilation"):
         config.pop(key, None)
     if config.pop("zeros_where_masked", True) is False and masks:

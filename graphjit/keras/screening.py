@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from graphjit.activations import ACTIVATIONS
-from graphjit.capture.keras_origin import Origin
 from graphjit.capture.layer import LAYERS
 from graphjit.constraints import CONSTRAINTS
 from graphjit.errors import FormatError, nearest
+from graphjit.functions import FUNCTIONS
 from graphjit.keras.entries import entries_in, modern, name_of
 from graphjit.keras.keras1_entries import Keras1Entries
-from graphjit.keras.lambdas import holds_code, named_mode
+from graphjit.keras.lambdas import holds_code, named_function, named_mode
 from graphjit.narrow import mapping_of
 from graphjit.regularizers import REGULARIZERS
 
@@ -23,9 +23,7 @@ __all__ = ["check_supplied"]
 _MOST_NAMED: Final = 50
 
 
-def check_supplied(
-    root: Any, custom: Mapping[str, Any], origin: Origin, keras1: Keras1Entries
-) -> None:
+def check_supplied(root: Any, custom: Mapping[str, Any], keras1: Keras1Entries) -> None:
     """Refuse a configuration with layers that are not known, or held as code.
 
     Raises:
@@ -40,12 +38,8 @@ def check_supplied(
             continue
         if holds_code(entry):
             code[name] = class_name
-        elif not _is_known(entry, origin, keras1):
+        elif not _is_known(entry, keras1):
             unknown.setdefault(class_name, []).append(name)
-        elif origin.generation == 1:
-            mode = named_mode(entry)
-            if mode is not None and mode not in custom:
-                functions.setdefault(mode, ("mode", []))[1].append(name)
         else:
             for kind, found in _unknown_functions(entry, custom):
                 functions.setdefault(found, (kind, []))[1].append(name)
@@ -83,11 +77,9 @@ def _is_supplied(entry: Mapping[str, Any], custom: Mapping[str, Any]) -> bool:
     return False
 
 
-def _is_known(entry: Mapping[str, Any], origin: Origin, keras1: Keras1Entries) -> bool:
-    name = str(modern(entry)["class_name"])
-    if origin.generation == 1 and keras1.spelling(name) is not None:
-        return True
-    return name in LAYERS
+def _is_known(entry: Mapping[str, Any], keras1: Keras1Entries) -> bool:
+    found = modern(entry)
+    return keras1.spelling(found) is not None or str(found["class_name"]) in LAYERS
 
 
 #: What a layer is given by name, and where the names are known.
@@ -101,7 +93,13 @@ _SETTINGS: Final = {
 def _unknown_functions(
     entry: Mapping[str, Any], custom: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Activations, penalties and constraints by names that nobody knows."""
+    """What is a function or a penalty, by names that nobody knows."""
+    mode = named_mode(entry)
+    if mode is not None and mode not in custom:
+        yield "mode", mode
+    function = named_function(entry)
+    if function is not None and function not in custom and function not in FUNCTIONS:
+        yield "function", function
     config = mapping_of(entry.get("config")) or {}
     for key, value in config.items():
         kind = key.rpartition("_")[2]

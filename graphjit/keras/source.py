@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from graphjit.capture.keras_origin import NATIVE, Origin, origin_of
 from graphjit.errors import FormatError
@@ -100,9 +100,10 @@ def described_by(given: Any, limits: Limits, notes: Notes) -> Described:
     with open(path, "rb") as file:
         text = file.read(limits.header_bytes + 1)
     try:
-        return _plain(_text(text, limits), name, notes)
+        data = _text(text, limits)
     except FormatError as error:
         raise error.reworded(f"{name}: {error.message}") from None
+    return _plain(data, name, notes)
 
 
 def weights_in(path: Path, limits: Limits) -> Weights:
@@ -141,9 +142,8 @@ def _archived(path: Path, limits: Limits, notes: Notes) -> Described:
     weights = None
     if archive.weights is not None:
         weights = Weights(f"{name}: model.weights.h5", data=archive.weights)
-    training = mapping_of(root.get("compile_config"))
     # Such files are Keras 3's, and tf.keras's from 2.12 on, which counts as that.
-    return replace(described, training=training, weights=weights)
+    return replace(described, weights=weights)
 
 
 def _hdf5(path: Path, limits: Limits, notes: Notes) -> Described:
@@ -160,14 +160,12 @@ def _hdf5(path: Path, limits: Limits, notes: Notes) -> Described:
             )
         training = hdf5.text_attribute(root, "training_config", limits)
         told = {key: _said(root, key, limits) for key in ("keras_version", "backend")}
+    found: dict[str, Any] = {k: text for k, text in told.items() if text is not None}
     config = _object(model_text.read_json(text, limits), f"{name}: model_config")
-    found = {key: value for key, value in told.items() if value is not None}
-    described = _plain({**config, **found}, name, notes)
-    compiled = None
     if training is not None:
-        compiled = mapping_of(model_text.read_json(training, limits))
-    weights = Weights(name, path, heaps=heaps)
-    return replace(described, training=compiled, weights=weights)
+        found["training_config"] = model_text.read_json(training, limits)
+    described = _plain({**config, **found}, name, notes)
+    return replace(described, weights=Weights(name, path, heaps=heaps))
 
 
 def _said(root: Any, key: str, limits: Limits) -> str | None:
@@ -207,9 +205,9 @@ def _object(data: Any, where: str) -> Mapping[str, Any]:
 
 def _plain(data: Any, where: str, notes: Notes) -> Described:
     """Data as a dictionary with class_name and config, and who wrote it."""
-    found = mapping_of(data)
+    found = _inside(mapping_of(data), where, notes)
     if found is None or "class_name" not in found:
-        found = _bare(data, where)
+        found = _bare(data if found is None else found, where)
     if "config" not in found:
         raise FormatError(
             f'{where}: expected an object with "class_name" and "config", received '
@@ -221,7 +219,29 @@ def _plain(data: Any, where: str, notes: Notes) -> Described:
     backend = found.get("backend")
     if origin.backend is None and isinstance(backend, str):
         origin = replace(origin, backend=backend)
-    return Described(found, origin)
+    compiled = found.get("training_config") or found.get("compile_config")
+    return Described(found, origin, mapping_of(compiled))
+
+
+#: Where TensorFlow.js has the model; where it and HDF5 have it beside other things.
+_TFJS: Final = "modelTopology"
+_MODEL: Final = "model_config"
+
+
+def _inside(
+    found: Mapping[str, Any] | None, where: str, notes: Notes
+) -> Mapping[str, Any] | None:
+    """The model in what was written around it."""
+    if found is not None and _TFJS in found:
+        notes.add(
+            "it is TensorFlow.js's: its weights stand in other files, which are not "
+            "opened"
+        )
+        found = _object(found[_TFJS], f"{where}: {_TFJS}")
+    if found is not None and _MODEL in found and "class_name" not in found:
+        model = _object(found[_MODEL], f"{where}: {_MODEL}")
+        found = {**found, **model}
+    return found
 
 
 def _bare(data: Any, where: str) -> Mapping[str, Any]:

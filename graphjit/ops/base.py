@@ -43,6 +43,7 @@ __all__ = [
     "Layout",
     "MixesRows",
     "Op",
+    "PackedForm",
     "Permuted",
     "Random",
     "ReadsIds",
@@ -150,6 +151,27 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedForm:
+    """``op(x, packed, bias)`` in the place of ``f(x, weights, bias)``.
+
+    Attributes:
+        weights: What packs operand 1: ops of one operand, one after the other.
+        op: What reads it packed.
+        kernel: The kernel of that op.
+    """
+
+    weights: tuple[Op, ...]
+    op: Op
+    kernel: str = ""
+
+    def pack(self, weights: Array) -> Array:
+        """Operand 1, packed."""
+        for op in self.weights:
+            weights = op.lower(weights)
+        return weights
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """An alternative lowering of an op, and the rules that choose it.
 
@@ -158,17 +180,25 @@ class Kernel:
         can: Whether it computes this op at all: what it needs, not where it pays.
         lower: (op, *arrays) -> arrays, in place of `Op.lower`.
         rules: Where it is chosen; a kernel without rules only by autotuning.
+        packed: (op, operand types) -> the form with operand 1 packed ahead, for
+            weights that stay as they are; None where it reads them as they lie.
         tolerance: The largest error of results and gradients, against the plain
             lowering in float64, in units of the dtype's epsilon times the largest
             element; times the root of k at least for a gradient that sums k slopes,
-            for it may cancel.
+            for it may cancel. In float32 and float64, where sums round as they go.
+        narrow_tolerance: That of narrower floats: their sums are taken in float32, so
+            all they round is a sum, and what is added to it.
     """
 
     name: str
     can: Fits
     lower: Callable[..., Any]
     rules: tuple[Rule, ...] = ()
+    packed: Callable[[Any, Sequence[TensorType | None]], PackedForm | None] | None = (
+        None
+    )
     tolerance: float = 16.0
+    narrow_tolerance: float = 2.0
 
     def rule_for(
         self, op: Op, types: Sequence[TensorType | None], platform: str, training: bool

@@ -45,6 +45,7 @@ from graphjit.ops.elementwise import Multiply, Negate, Rsqrt, Subtract
 from graphjit.ops.norms import LayerNorm
 from graphjit.ops.precision import KeepsPrecision
 from graphjit.ops.shape import Reshape
+from graphjit.ops.wide_sums import spread, sum_dtype
 from graphjit.regularizers import Regularizer
 from graphjit.types import TensorType, broadcast_shapes
 
@@ -161,7 +162,7 @@ class BatchNorm(Op, MixesRows, KeepsPrecision):
         mask: Array | None = None,
     ) -> tuple[Array, Array, Array]:
         axes = tuple(axis for axis in range(x.ndim) if axis != self.axis)
-        exact = x.astype(mean.dtype) if x.dtype.itemsize < 4 else x
+        exact = x.astype(sum_dtype(mean.dtype)) if x.dtype.itemsize < 4 else x
         valid = mask
         if row_mask is not None:
             rows = _along(row_mask, 0, x.ndim)
@@ -174,10 +175,10 @@ class BatchNorm(Op, MixesRows, KeepsPrecision):
         batch_variance = jnp.sum(weigh * weigh, axes) / count
         scale = jax.lax.rsqrt(batch_variance + self.epsilon)
         if gamma is not None:
-            scale = scale * gamma
+            scale = scale * gamma.astype(scale.dtype)
         y = centred * _along(scale, self.axis, x.ndim)
         if beta is not None:
-            y = y + _along(beta, self.axis, x.ndim)
+            y = y + _along(beta.astype(y.dtype), self.axis, x.ndim)
         if self.running not in _UPDATED:
             return y.astype(x.dtype), mean, variance
         old = jax.lax.stop_gradient((batch_mean, batch_variance))
@@ -263,11 +264,13 @@ class BatchNormInference(Op, ChannelAffine, KeepsPrecision):
         scale = jax.lax.rsqrt(variance + self.epsilon)
         if gamma is not None:
             scale = scale * gamma
-        y = x - _along(mean, self.axis, x.ndim).astype(x.dtype)
-        y = y * _along(scale, self.axis, x.ndim).astype(x.dtype)
-        if beta is not None:
-            y = y + _along(beta, self.axis, x.ndim).astype(x.dtype)
-        return y
+
+        def along(vector: Array) -> Array:
+            shaped = _along(vector, self.axis, x.ndim).astype(x.dtype)
+            return spread(shaped, x.shape)
+
+        y = (x - along(mean)) * along(scale)
+        return y if beta is None else y + along(beta)
 
     def scale_and_shift(self, emit: Emit, operands: Sequence[Any]) -> tuple[Any, Any]:
         _, gamma, beta, mean, variance = operands

@@ -23,6 +23,7 @@ from graphjit.ops.base import (
     register_op,
 )
 from graphjit.ops.precision import KeepsPrecision
+from graphjit.ops.wide_sums import spread
 from graphjit.types import DTYPE_BYTES, TensorType, broadcast_shapes
 
 __all__ = [
@@ -287,6 +288,11 @@ class BroadcastOp(Op, Elementwise):
             raise ShapeError(message) from None
         return types[0] if shape == types[0].shape else TensorType(shape, dtype)
 
+    def spread(self, xs: Sequence[Array]) -> list[Array]:
+        """The operands, ready to be combined."""
+        shape = jnp.broadcast_shapes(*(x.shape for x in xs))
+        return [spread(x, shape) for x in xs]
+
     def permuted(
         self, layout: Layout, types: Sequence[TensorType | None]
     ) -> Permuted | None:
@@ -303,8 +309,8 @@ class Add(BroadcastOp):
     """x0 + x1 + …"""
 
     def lower(self, *xs: Array) -> Array:
-        total = xs[0]
-        for x in xs[1:]:
+        total, *others = self.spread(xs)
+        for x in others:
             total = total + x
         return total
 
@@ -314,6 +320,7 @@ class Subtract(BroadcastOp):
     """x - y."""
 
     def lower(self, x: Array, y: Array) -> Array:
+        x, y = self.spread((x, y))
         return x - y
 
 
@@ -322,8 +329,8 @@ class Multiply(BroadcastOp):
     """x0 * x1 * …"""
 
     def lower(self, *xs: Array) -> Array:
-        product = xs[0]
-        for x in xs[1:]:
+        product, *others = self.spread(xs)
+        for x in others:
             product = product * x
         return product
 
@@ -333,8 +340,8 @@ class Average(BroadcastOp):
     """(x0 + x1 + …) / count."""
 
     def lower(self, *xs: Array) -> Array:
-        total = xs[0]
-        for x in xs[1:]:
+        total, *others = self.spread(xs)
+        for x in others:
             total = total + x
         return total / len(xs)
 
@@ -344,8 +351,8 @@ class Maximum(BroadcastOp):
     """The largest of x0, x1, …"""
 
     def lower(self, *xs: Array) -> Array:
-        result = xs[0]
-        for x in xs[1:]:
+        result, *others = self.spread(xs)
+        for x in others:
             result = jnp.maximum(result, x)
         return result
 
@@ -355,7 +362,7 @@ class Minimum(BroadcastOp):
     """The smallest of x0, x1, …"""
 
     def lower(self, *xs: Array) -> Array:
-        result = xs[0]
-        for x in xs[1:]:
+        result, *others = self.spread(xs)
+        for x in others:
             result = jnp.minimum(result, x)
         return result

@@ -28,6 +28,7 @@ from graphjit.ops.base import (
 from graphjit.ops.dropout import DropoutOp
 from graphjit.ops.elementwise import Cast
 from graphjit.ops.shape import Reshape
+from graphjit.ops.wide_sums import rows_of
 from graphjit.regularizers import Regularizer
 from graphjit.types import Dim, TensorType, is_floating
 
@@ -64,9 +65,7 @@ class EmbeddingOp(Op, ReadsIds):
 
     def lower(self, ids: Array, table: Array) -> Array:
         ids = _in_32_bits(ids, table.shape[0])
-        return table.at[ids].get(
-            mode="fill", fill_value=jnp.nan, wrap_negative_indices=False
-        )
+        return rows_of(table, ids)
 
     def id_count(self, types: Sequence[TensorType | None]) -> int | None:
         table = types[1]

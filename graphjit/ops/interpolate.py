@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
 from graphjit.layout import Layout
-from graphjit.ops.base import Array, Op, Permuted, register_op
+from graphjit.ops.base import Array, Op, Permuted, added, register_op
 from graphjit.types import TensorType, is_floating
 
 __all__ = ["Interpolate"]
@@ -22,14 +22,20 @@ class Interpolate(Op):
 
     Element j of the result lies at (j + 0.5) / factor - 0.5 of x; beyond the first
     and the last centre x stays as it is there. Along two axes this is bilinear
-    interpolation with half-pixel centres. Source: Keras 2.2.3, UpSampling2D; TensorFlow
-    2, image.resize.
+    interpolation with half-pixel centres. Source: TensorFlow 2, image.resize. With
+    `corners` it lies at j / factor, so that what is there stays, and the end is
+    repeated. Source: TensorFlow 1, image.resize_bilinear; Keras 2.2.3, UpSampling2D.
 
     Shapes:
         x: (d0, d1, …)  ->  (d0 * factors[0], d1 * factors[1], …)
+
+    Attributes:
+        factors: One for every axis.
+        corners: Whether elements are where they begin, instead of around their centres.
     """
 
     factors: tuple[int, ...]
+    corners: bool = added(False)
 
     def infer(self, x: TensorType) -> TensorType:
         if len(self.factors) != x.rank or any(factor < 1 for factor in self.factors):
@@ -47,7 +53,7 @@ class Interpolate(Op):
     def lower(self, x: Array) -> Array:
         for axis, factor in enumerate(self.factors):
             if factor > 1:
-                x = _enlarged(x, axis, factor)
+                x = _enlarged(x, axis, factor, self.corners)
         return x
 
     def flops(
@@ -61,10 +67,10 @@ class Interpolate(Op):
         if layout.inner:
             return None
         factors = tuple(self.factors[axis] for axis in layout.perm)
-        return Permuted(Interpolate(factors), (layout,), (layout,))
+        return Permuted(Interpolate(factors, self.corners), (layout,), (layout,))
 
 
-def _enlarged(x: Array, axis: int, factor: int) -> Array:
+def _enlarged(x: Array, axis: int, factor: int, corners: bool) -> Array:
     """x with `factor` elements in place of each, along one axis.
 
     Each of them lies always at the same distance from the element and from one of its
@@ -78,7 +84,7 @@ def _enlarged(x: Array, axis: int, factor: int) -> Array:
     after = jnp.concatenate([cut(1, length), cut(length - 1, length)], axis)
     phases: list[Array] = []
     for phase in range(factor):
-        distance = (phase + 0.5) / factor - 0.5
+        distance = phase / factor if corners else (phase + 0.5) / factor - 0.5
         beside = before if distance < 0 else after
         phases.append(x + (beside - x) * abs(distance))
     shape = (*x.shape[:axis], length * factor, *x.shape[axis + 1 :])

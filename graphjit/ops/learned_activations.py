@@ -22,6 +22,7 @@ from graphjit.layout import Layout
 from graphjit.narrow import sequence_of
 from graphjit.ops import weights
 from graphjit.ops.base import Array, Elementwise, Op, Permuted, register_op
+from graphjit.ops.wide_sums import spread
 from graphjit.regularizers import Regularizer
 from graphjit.types import TensorType
 
@@ -79,7 +80,7 @@ class Prelu(LearnedOp):
     """x for x >= 0, alpha * x below (arXiv:1502.01852)."""
 
     def lower(self, x: Array, alpha: Array) -> Array:
-        return jnp.where(x >= 0, x, alpha * x)
+        return jnp.where(x >= 0, x, spread(alpha, x.shape) * x)
 
 
 @register_op("parametric_softplus", roles=("x", "alpha", "beta"))
@@ -87,6 +88,7 @@ class ParametricSoftplusOp(LearnedOp):
     """alpha * log(1 + exp(beta * x)), without overflow."""
 
     def lower(self, x: Array, alpha: Array, beta: Array) -> Array:
+        alpha, beta = spread(alpha, x.shape), spread(beta, x.shape)
         return alpha * jax.nn.softplus(beta * x)
 
 
@@ -101,6 +103,9 @@ class Srelu(LearnedOp):
     def lower(
         self, x: Array, t_left: Array, a_left: Array, t_right: Array, a_right: Array
     ) -> Array:
+        t_left, a_left, t_right, a_right = (
+            spread(weight, x.shape) for weight in (t_left, a_left, t_right, a_right)
+        )
         right = t_left + jnp.abs(t_right)
         above = right + a_right * (x - right)
         below = t_left + a_left * (x - t_left)

@@ -14,6 +14,7 @@ from graphjit.errors import ShapeError
 from graphjit.layout import Layout
 from graphjit.ops.base import Array, Kernel, Op, Permuted, register_op, with_fields
 from graphjit.ops.pool_kernels import FIRST_MAXIMUM, SHIFTED_MEAN
+from graphjit.ops.wide_sums import widened
 from graphjit.ops.windows import Padding, explicit_pads, output_length
 from graphjit.types import Dim, TensorType
 
@@ -117,9 +118,10 @@ class AveragePool(PoolOp):
     padding: Padding = "valid"
 
     def lower(self, x: Array) -> Array:
-        total = self.reduce(x, 0.0, jax.lax.add)
+        (wide,) = widened(x)
+        total = self.reduce(wide, 0.0, jax.lax.add)
         pads = explicit_pads(self.padding, x.shape[1:-1], self.size, self.strides)
         if pads is None or all(pair == (0, 0) for pair in pads):
-            return total / math.prod(self.size)
-        ones = jnp.ones((1, *x.shape[1:-1], 1), x.dtype)
-        return total / self.reduce(ones, 0.0, jax.lax.add)
+            return (total / math.prod(self.size)).astype(x.dtype)
+        ones = jnp.ones((1, *x.shape[1:-1], 1), wide.dtype)
+        return (total / self.reduce(ones, 0.0, jax.lax.add)).astype(x.dtype)

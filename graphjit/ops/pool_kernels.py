@@ -19,7 +19,7 @@ import numpy as np
 from graphjit.ops.base import Array, Kernel, Rule
 from graphjit.ops.conv.depthwise_gradient import image_slopes
 from graphjit.ops.conv.shifted_sum import shifted_sum
-from graphjit.ops.conv.sliding import sum_dtype
+from graphjit.ops.wide_sums import sum_dtype
 from graphjit.ops.window_steps import Steps, interleaved, padded, steps_of, window
 from graphjit.types import TensorType, is_floating
 

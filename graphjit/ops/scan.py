@@ -12,6 +12,7 @@ from graphjit.errors import ShapeError
 from graphjit.ir import Graph, Node
 from graphjit.ops.base import Array, Op, register_op
 from graphjit.ops.precision import KeepsPrecision
+from graphjit.ops.wide_sums import loop_constants
 from graphjit.types import Dim, TensorType, unify_dim, unify_shapes
 
 __all__ = ["Scan", "body_flops", "check_fits"]
@@ -79,13 +80,13 @@ class Scan(Op, KeepsPrecision):
         sequences = [
             jnp.moveaxis(x, self.axis, 0) for x in arrays[self.carries : split]
         ]
-        constants = arrays[split:]
+        constants = loop_constants(arrays[split:])
 
         def step(
             state: tuple[Array, tuple[Array, ...]], slices: Sequence[Array]
         ) -> tuple[tuple[Array, tuple[Array, ...]], tuple[Array, ...]]:
             index, held = state
-            results = run(self.body, (*held, *slices, *constants), step=index)
+            results = run(self.body, (*held, *slices, *constants()), step=index)
             new = tuple(results[: self.carries])
             return (index + 1, new), tuple(results[self.carries :])
 

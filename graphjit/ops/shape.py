@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from graphjit.errors import ShapeError
 from graphjit.layout import AxisOrder, Layout, compose, identity
 from graphjit.ops.base import Array, KeepsElements, Op, Permuted, register_op
+from graphjit.ops.wide_sums import spread
 from graphjit.types import Dim, Shape, TensorType, known_size, unify_dim
 
 __all__ = ["Concatenate", "Crop", "Pad", "Reshape", "Transpose", "Upsample"]
@@ -343,7 +344,8 @@ class Upsample(Op, KeepsElements):
             wide += [dim] if factor == 1 else [dim, 1]
             full += [dim] if factor == 1 else [dim, factor]
             shape.append(dim * factor)
-        return jnp.reshape(jnp.broadcast_to(jnp.reshape(x, wide), full), shape)
+        split = spread(jnp.reshape(x, wide), full)
+        return jnp.reshape(jnp.broadcast_to(split, full), shape)
 
     def flops(self, operands: object, results: object) -> int:
         return 0

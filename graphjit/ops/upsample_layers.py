@@ -65,21 +65,25 @@ class UpSampling2D(Layer):
         size: An int, or (rows, columns).
         data_format: "channels_last", "channels_first", None for the configured one.
         interpolation: "nearest" repeats; "bilinear" interpolates between the centres
-            of pixels.
+            of pixels; "bilinear_corners" between their first corners, as Keras 2 did
+            outside of TensorFlow.
     """
 
     renamed = {"dim_ordering": "data_format"}
 
     size: tuple[int, ...] = arg(default=(2, 2), converter=ints(2))
     data_format: str = arg(default=None, converter=data_format)
-    interpolation: str = arg(default="nearest", converter=choice("nearest", "bilinear"))
+    interpolation: str = arg(
+        default="nearest", converter=choice("nearest", "bilinear", "bilinear_corners")
+    )
 
     def emit(self, emitter: Emitter, *inputs: Value) -> Value:
         (x,) = inputs
         factors = _factors(emitter, x, self.size, self.data_format)
         if self.interpolation == "nearest":
             return emitter(Upsample(factors), x)
-        return emitter(Interpolate(factors), emitter.cast(x))
+        corners = self.interpolation == "bilinear_corners"
+        return emitter(Interpolate(factors, corners), emitter.cast(x))
 
 
 @LAYERS.register("UpSampling3D")

@@ -9,6 +9,7 @@ from graphjit.passes.mask_rows import MaskRows
 from graphjit.passes.merge_parallel import MergeParallel
 from graphjit.passes.mixed_precision import MixedPrecision
 from graphjit.passes.move_transposes import MoveTransposes
+from graphjit.passes.pack_weights import PackWeights
 from graphjit.passes.pipeline import INFERENCE, TRAINING, run
 from graphjit.passes.prologue import split_prologue
 from graphjit.passes.remat import Remat
@@ -29,6 +30,7 @@ __all__ = [
     "MergeParallel",
     "MixedPrecision",
     "MoveTransposes",
+    "PackWeights",
     "Pass",
     "PassLog",
     "Remat",

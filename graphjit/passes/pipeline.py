@@ -16,6 +16,7 @@ from graphjit.passes.fold_norm import FoldNorm
 from graphjit.passes.fold_padding import FoldPadding
 from graphjit.passes.fuse_epilogue import FuseEpilogue
 from graphjit.passes.move_transposes import MoveTransposes
+from graphjit.passes.pack_weights import PackWeights
 from graphjit.passes.select_kernels import SelectKernels
 from graphjit.passes.simplify import Simplify
 from graphjit.passes.to_inference import ToInference
@@ -33,6 +34,7 @@ INFERENCE: Final[tuple[Pass, ...]] = (
     FuseEpilogue(),
     Simplify(),
     SelectKernels(),
+    PackWeights(),
 )
 
 #: The same for a graph that trains: only what keeps weights and state as they are.

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from graphjit.builder import Rewriter
 from graphjit.ir import Graph, Node, Value
-from graphjit.ops.base import Refusal
-from graphjit.ops.conv.winograd import FiltersMinimally, MinimalForm
+from graphjit.ops.base import PackedForm, Refusal
+from graphjit.ops.conv.winograd import FiltersMinimally
 from graphjit.passes.base import Entry, Pass
 from graphjit.passes.constants import constants_of
+from graphjit.passes.pack_weights import keep_packed
 from graphjit.types import TensorType
 
 __all__ = ["Winograd"]
@@ -33,7 +34,7 @@ class Winograd(Pass):
     def rewrite(self, graph: Graph, entry: Entry) -> Graph:
         constant = constants_of(graph)
         types = graph.types()
-        forms: dict[str, MinimalForm] = {}
+        forms: dict[str, PackedForm] = {}
         for node in graph.nodes:
             if not isinstance(node.op, FiltersMinimally):
                 continue
@@ -50,9 +51,7 @@ class Winograd(Pass):
             if form is None:
                 rewriter.keep(node)
                 continue
-            x, kernel, *bias = rewriter.operands(node)
-            tiles = rewriter.at(node)(form.weights, kernel)
-            rewriter.keep(node, op=form.op, operands=(x, tiles, *bias), kernel="")
+            keep_packed(rewriter, node, form)
             entry.did(node.name, "16 products in the place of 36")
         return rewriter.finish()
 
@@ -62,7 +61,7 @@ class Winograd(Pass):
         op: FiltersMinimally,
         constant: set[Value],
         types: dict[Value, TensorType],
-    ) -> MinimalForm | Refusal:
+    ) -> PackedForm | Refusal:
         operands = [None if value is None else types[value] for value in node.operands]
         kernel, weights = node.operands[1], operands[1]
         assert kernel is not None

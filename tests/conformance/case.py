@@ -25,7 +25,6 @@ from graphjit.lower import lower_flat, uses_rng
 from graphjit.ops.base import Op
 from graphjit.types import TensorType, is_floating
 from graphjit.verify import verify
-from tests.profiles import quick_compile
 
 Array = np.ndarray[Any, Any]
 
@@ -275,7 +274,7 @@ def together(tasks: Sequence[tuple[Callable[..., Any], Any]], dtype: str) -> Any
         pairs = zip(functions, arguments, strict=True)
         return [function(*given) for function, given in pairs]
 
-    compiled = jax.jit(all_of_them, compiler_options=quick_compile())
+    compiled = jax.jit(all_of_them)
     with x64(dtype):
         return compiled([given for _, given in tasks])
 

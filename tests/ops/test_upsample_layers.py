@@ -49,6 +49,13 @@ def test_bilinear_by_hand() -> None:
     np.testing.assert_allclose(one, x.repeat(3, 1))
 
 
+def test_bilinear_between_corners_by_hand() -> None:
+    """What is there stays where it is, and the end is repeated."""
+    x = np.array([0.0, 4.0, 8.0], np.float32).reshape(1, 1, 3, 1)
+    found = applied(L.UpSampling2D((1, 4), interpolation="bilinear_corners"), x)
+    np.testing.assert_allclose(found.ravel(), [*range(9), 8, 8, 8])
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4, 5])
 def test_bilinear_as_keras(factor: int) -> None:
     keras = pytest.importorskip("keras")
@@ -117,7 +124,7 @@ def test_factors_of_one_vanish() -> None:
         ),
         (
             lambda: L.UpSampling2D(interpolation="cubic"),
-            r"^UpSampling2D: interpolation: expected one of 'nearest', 'bilinear', rec",
+            r"^UpSampling2D: interpolation: expected one of 'nearest', 'bilinear', 'bil",
         ),
         (
             lambda: L.UpSampling3D((2, 2)),

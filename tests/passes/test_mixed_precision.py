@@ -21,7 +21,7 @@ from tests.passes.build import graph_of, lines, reasons, rewritten
 
 L = gj.layers
 NARROW = MixedPrecision()
-FOR_INFERENCE = (*INFERENCE[:-1], NARROW, SelectKernels())
+FOR_INFERENCE = (*INFERENCE[:-2], NARROW, SelectKernels())
 
 
 def mixed(graph: gj.Graph, dtype: str = "bfloat16") -> gj.Graph:

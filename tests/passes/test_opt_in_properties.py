@@ -30,7 +30,7 @@ from graphjit.passes import (
     split_prologue,
 )
 from graphjit.verify import verify
-from tests.graphs import evaluate, models, same_results
+from tests.graphs import evaluate_together, models, same_results
 from tests.profiles import examples
 
 D: dict[str, Any] = {"dtype": "float64"}
@@ -46,7 +46,8 @@ def check(graph: Graph, pass_: Pass, tolerance: float = 1e-9) -> Graph:
         return graph
     event(f"{log.entries[0].name.split('(')[0]} changed the graph")
     assert log.entries[0].done
-    same_results(evaluate(after), evaluate(graph), tolerance)
+    found, wanted = evaluate_together([after, graph])
+    same_results(found, wanted, tolerance)
     for part in split_prologue(after):
         verify(part)
     return after

@@ -73,6 +73,7 @@ def test_the_log_tells_what_was_done_and_why_not() -> None:
         "FuseEpilogue",
         "Simplify",
         "SelectKernels",
+        "PackWeights",
     ]
     assert "FuseEpilogue: 2 -> 1 ops\n    r/relu: epilogue of d/dense" in str(log)
     assert log.of("FuseEpilogue")[0].changed

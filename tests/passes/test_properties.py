@@ -28,6 +28,7 @@ from graphjit.verify import verify
 from tests.graphs import (
     elementwise_graphs,
     evaluate,
+    evaluate_together,
     models,
     random_inputs,
     same_results,
@@ -39,14 +40,16 @@ TOLERANCE = 1e-9
 
 def check(graph: Graph, passes: Sequence[Pass]) -> Graph:
     """Run passes one by one; each one's result computes what the graph did."""
-    wanted = evaluate(graph)
+    stages = [graph]
     for pass_ in passes:
-        before = graph
-        graph, log = run(before, [pass_], target="cpu", strict=True)
-        if graph is before:
-            continue
-        event(f"{log.entries[0].name.split('(')[0]} changed the graph")
-        same_results(evaluate(graph), wanted, TOLERANCE)
+        graph, log = run(stages[-1], [pass_], target="cpu", strict=True)
+        if graph is not stages[-1]:
+            event(f"{log.entries[0].name.split('(')[0]} changed the graph")
+            stages.append(graph)
+    if len(stages) > 1:
+        wanted, *found = evaluate_together(stages)
+        for results in found:
+            same_results(results, wanted, TOLERANCE)
     prologue, main = split_prologue(graph)
     verify(prologue)
     verify(main)

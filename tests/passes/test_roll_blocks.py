@@ -114,7 +114,7 @@ def test_blocks_of_every_kind(name: str, count: int) -> None:
 def test_after_the_folds(name: str) -> None:
     shape = (5, 6) if name == "attention" else (6,)
     graph = graph_of(*chain(BLOCKS[name], 5, shape))
-    passes = (*INFERENCE[:-1], RollBlocks(), SelectKernels())
+    passes = (*INFERENCE[:-2], RollBlocks(), SelectKernels())
     after, _ = run(graph, passes, target="cpu", strict=True)
     assert after.count("scan") == 1
     wanted = evaluate(run(graph, [ToInference()])[0])
@@ -285,7 +285,7 @@ def test_refuses_a_wrong_option() -> None:
 def test_an_executable_stacks_once() -> None:
     x, y = chain(attention, 6, (5, 6))
     model = gj.Model(x, y)
-    passes = (*INFERENCE[:-1], RollBlocks(), SelectKernels())
+    passes = (*INFERENCE[:-2], RollBlocks(), SelectKernels())
     executable = gj.jit(model, passes=passes)
     assert "scan" in kinds(executable.graph)
     assert "concatenate" not in kinds(executable.graph)

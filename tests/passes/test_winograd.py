@@ -15,7 +15,7 @@ from tests.passes.build import ir, kinds, lines, reasons, rewritten
 
 L = gj.layers
 D: dict[str, Any] = {"dtype": "float64"}
-FOLDED = INFERENCE[:-1]
+FOLDED = INFERENCE[:-2]
 
 
 def graph_with(*layers: Any, size: tuple[int, ...] = (7, 6, 32)) -> gj.Graph:

@@ -12,7 +12,8 @@ from graphjit.ops.base import Array, Kernel, Rule
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.image_gradient import image_gradient
 from graphjit.ops.conv.kernel_gradient import kernel_gradient
-from graphjit.ops.conv.sliding import NHWC, Pads, Sliding, sliding_of, widened
+from graphjit.ops.conv.sliding import NHWC, Pads, Sliding, sliding_of
+from graphjit.ops.wide_sums import widened
 from graphjit.types import TensorType
 
 __all__ = ["CANONICAL_BACKWARD", "convolved", "gradients", "is_dense"]

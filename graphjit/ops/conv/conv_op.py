@@ -13,13 +13,14 @@ from graphjit.ops.base import (
     Emit,
     Kernel,
     Op,
+    PackedForm,
     Refusal,
     ScalesOutput,
     register_op,
 )
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.canonical_backward import CANONICAL_BACKWARD
-from graphjit.ops.conv.depth_kernel import DEPTH_IN_CHANNELS
+from graphjit.ops.conv.depth_conv import DEPTH_IN_CHANNELS
 from graphjit.ops.conv.depthwise_kernel import DEPTHWISE_SHIFTED
 from graphjit.ops.conv.few_channels_kernel import FILLED_CHANNELS, SHIFTED_SUM
 from graphjit.ops.conv.grouped_kernel import GROUPS_MERGED
@@ -33,7 +34,6 @@ from graphjit.ops.conv.pointwise_kernel import POINTWISE_DOT
 from graphjit.ops.conv.time_kernel import TIME_AS_ROWS, TIME_COLUMNS
 from graphjit.ops.conv.winograd import (
     FiltersMinimally,
-    MinimalForm,
     WinogradConv,
     WinogradKernel,
 )
@@ -186,14 +186,14 @@ class ConvOp(Op, ScalesOutput, JoinsOutputs, FiltersMinimally):
             return None  # joined, the groups would read other channels
         return Joint((self.rank + 1, 0), self.rank + 1)
 
-    def minimal(self, types: Sequence[TensorType | None]) -> MinimalForm | Refusal:
+    def minimal(self, types: Sequence[TensorType | None]) -> PackedForm | Refusal:
         kernel = types[1]
         assert kernel is not None
         if kernel.shape[:-2] != (3, 3) or self.groups != 1:
             return Refusal(f"its kernel is {kernel} in {self.groups} groups")
         if (*self.strides, *self.rates()) != (1, 1, 1, 1):
             return Refusal(f"its strides are {self.strides}, dilation {self.rates()}")
-        return MinimalForm(WinogradKernel(), WinogradConv(self.padding))
+        return PackedForm((WinogradKernel(),), WinogradConv(self.padding))
 
     def scale_output(
         self, emit: Emit, operands: Sequence[Any], scale: Any, shift: Any

@@ -13,7 +13,7 @@ import numpy as np
 
 from graphjit.ops.base import Array
 from graphjit.ops.conv.shifted_sum import MOST_TAPS, shifted_sum
-from graphjit.ops.conv.sliding import sum_dtype
+from graphjit.ops.wide_sums import sum_dtype
 from graphjit.ops.window_steps import Steps, interleaved, padded, window
 
 __all__ = ["image_slopes", "kernel_slopes"]

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 from graphjit.ops.base import Array, Kernel, Rule
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.canonical_backward import gradients, is_dense
-from graphjit.ops.conv.sliding import Pads, Sliding, fitted, sliding_of, widened
+from graphjit.ops.conv.sliding import Pads, Sliding, fitted, sliding_of
+from graphjit.ops.wide_sums import widened
 from graphjit.types import TensorType, known_size
 
 __all__ = ["FILLED_CHANNELS", "SHIFTED_SUM"]

@@ -14,17 +14,27 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from graphjit.ops.base import Array, Kernel, Rule
+from graphjit.errors import ShapeError
+from graphjit.ops.base import (
+    Array,
+    Kernel,
+    Op,
+    PackedForm,
+    Rule,
+    register_op,
+    with_fields,
+)
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv import image_gradient, kernel_gradient
 from graphjit.ops.conv.one_axis import as_rows
-from graphjit.ops.conv.sliding import NHWC, Sliding, sliding_of, widened
+from graphjit.ops.conv.sliding import NHWC, Sliding, sliding_of
+from graphjit.ops.wide_sums import widened
 from graphjit.types import TensorType
 
 __all__ = ["GROUPS_MERGED"]
@@ -71,17 +81,22 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
     if op.rank == 1:
         return as_rows(_lower, op, x, kernel, bias)
     sliding, pads = sliding_of(op, x, kernel)
-    per_group, filters = kernel.shape[2:]
-    merged = _merged(op.groups, max(per_group, filters // op.groups))
+    merged = _merged(op.groups, *_widths(op, kernel.shape))
     blocks = _Blocks(sliding, pads, op.groups // merged, merged)
     y: Any = _grouped(blocks, x, kernel)
     return with_bias(y, bias)
 
 
-def _merged(groups: int, channels: int) -> int:
+def _widths(op: Any, kernel: Sequence[Any]) -> tuple[int, int]:
+    """How many channels go into a group, and come out."""
+    return kernel[-2], kernel[-1] // op.groups
+
+
+def _merged(groups: int, *channels: int) -> int:
     """How many groups of so many channels share a dense convolution."""
+    most = max(channels)
     divisors = [m for m in range(1, groups + 1) if groups % m == 0]
-    return max((m for m in divisors if m * channels <= _MOST_CHANNELS), default=1)
+    return max((m for m in divisors if m * most <= _MOST_CHANNELS), default=1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -205,19 +220,67 @@ def _loop(count: int, body: Any, start: Any) -> Any:
 # --- kernels ----------------------------------------------------------------------
 
 
+@register_op("spread_groups", roles=("kernel",))
+class SpreadGroups(Op):
+    """The kernel of a grouped convolution for fewer groups, zeros in between.
+
+    Shapes:
+        kernel: (…, c, g * k)  ->  (…, m * c, g * k)
+
+    Attributes:
+        groups: g, how many the kernel has.
+        merged: m, how many become one.
+    """
+
+    groups: int
+    merged: int
+
+    def infer(self, kernel: TensorType) -> TensorType:
+        if kernel.rank < 2 or not all(isinstance(dim, int) for dim in kernel.shape):
+            raise ShapeError(f"kernel: expected (…, c, k), received {kernel}")
+        *taps, channels, filters = (cast("int", dim) for dim in kernel.shape)
+        if self.groups % self.merged or filters % self.groups:
+            raise ShapeError(
+                f"{filters} filters in {self.groups} groups do not merge by "
+                f"{self.merged}"
+            )
+        return kernel.with_shape((*taps, self.merged * channels, filters))
+
+    def lower(self, kernel: Array) -> Array:
+        *taps, channels, filters = kernel.shape
+        several = kernel.reshape(-1, 1, channels, filters)
+        own = _own_group(self.groups, self.merged, filters)[:, None]
+        shape = (several.shape[0], self.merged, channels, filters)
+        spread = jax.lax.select(
+            jnp.broadcast_to(own, shape),
+            jnp.broadcast_to(several, shape),
+            jnp.zeros(shape, kernel.dtype),
+        )
+        return spread.reshape(*taps, self.merged * channels, filters)
+
+
+def _packed(op: Any, types: Sequence[TensorType | None]) -> PackedForm | None:
+    """A convolution of fewer, wider groups; None where none are merged."""
+    kernel = types[1]
+    assert kernel is not None
+    merged = _merged(op.groups, *_widths(op, kernel.shape))
+    if merged == 1:
+        return None
+    groups = op.groups // merged
+    fewer = with_fields(op, groups=groups)
+    name = GROUPS_MERGED.name if groups > 1 else ""
+    return PackedForm((SpreadGroups(op.groups, merged),), fewer, name)
+
+
 def _dense(blocks: _Blocks, kernel: Array) -> Array:
     """The kernels of all blocks side by side, zeros between their groups.
 
     Shapes:
         kernel: (kh, kw, c, b * m * k)  ->  (kh, kw, m * c, b * m * k)
     """
-    high, wide, channels, filters = kernel.shape
     if blocks.merged == 1:
         return kernel
-    several = kernel.reshape(high * wide, 1, channels, filters)
-    own = _own_group(blocks, filters)[:, None]
-    zero = jnp.zeros((), kernel.dtype)
-    return jnp.where(own, several, zero).reshape(high, wide, -1, filters)
+    return SpreadGroups(blocks.count * blocks.merged, blocks.merged).lower(kernel)
 
 
 def _from_dense(blocks: _Blocks, dense: Array, shape: Sequence[int]) -> Array:
@@ -230,7 +293,8 @@ def _from_dense(blocks: _Blocks, dense: Array, shape: Sequence[int]) -> Array:
         dense: (kh, kw, m * c, b * m * k)  ->  (kh, kw, c, b * m * k)
     """
     channels = shape[2]
-    own, zero = _own_group(blocks, shape[3]), jnp.zeros((), dense.dtype)
+    own = _own_group(blocks.count * blocks.merged, blocks.merged, shape[3])
+    zero = jnp.zeros((), dense.dtype)
     parts = (
         jnp.where(row, jax.lax.slice_in_dim(dense, at, at + channels, axis=2), zero)
         for row, at in zip(own, range(0, dense.shape[2], channels), strict=True)
@@ -238,11 +302,10 @@ def _from_dense(blocks: _Blocks, dense: Array, shape: Sequence[int]) -> Array:
     return functools.reduce(jnp.add, parts)
 
 
-def _own_group(blocks: _Blocks, filters: int) -> np.ndarray[Any, Any]:
-    """Whether a filter belongs to a group of its block: (m, b * m * k)."""
-    each = filters // (blocks.count * blocks.merged)
-    group = np.arange(filters) // each % blocks.merged
-    return group == np.arange(blocks.merged)[:, None]
+def _own_group(groups: int, merged: int, filters: int) -> np.ndarray[Any, Any]:
+    """Whether a filter belongs to a group among those merged: (m, g * k)."""
+    group = np.arange(filters) // (filters // groups) % merged
+    return group == np.arange(merged)[:, None]
 
 
 def _one_step(op: Any, types: Sequence[TensorType | None]) -> bool:
@@ -255,6 +318,7 @@ GROUPS_MERGED = Kernel(
     name="groups_merged",
     can=_can,
     lower=_lower,
+    packed=_packed,
     rules=(
         Rule(
             "cpu",

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from graphjit.ops.base import Array, Kernel, Rule
 from graphjit.ops.bias import with_bias
-from graphjit.ops.conv.sliding import widened
+from graphjit.ops.wide_sums import widened
 from graphjit.types import TensorType
 
 __all__ = ["PLACES_FIRST"]

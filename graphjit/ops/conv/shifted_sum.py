@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array
-from graphjit.ops.conv.sliding import sum_dtype
+from graphjit.ops.wide_sums import sum_dtype
 from graphjit.ops.window_steps import Steps, padded, window
 
 __all__ = ["MOST_TAPS", "shifted_sum"]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array
+from graphjit.ops.wide_sums import sum_dtype
 from graphjit.ops.windows import explicit_pads, span
 
 __all__ = [
@@ -19,8 +20,6 @@ __all__ = [
     "fitted",
     "product",
     "sliding_of",
-    "sum_dtype",
-    "widened",
     "with_pads",
 ]
 
@@ -101,11 +100,6 @@ def with_pads(
     return fitted(x, (0, 0), (0, 0), strides), (rows, columns)
 
 
-def sum_dtype(dtype: Any) -> Any:
-    """What sums of many products of `dtype` are kept in: at least float32."""
-    return dtype if jnp.dtype(dtype).itemsize >= 4 else jnp.dtype(jnp.float32)
-
-
 def product(left: Array, right: Array, left_axis: int, right_axis: int) -> Array:
     """The product that sums over one axis of each, with no transposed copy."""
     return jax.lax.dot_general(
@@ -114,8 +108,3 @@ def product(left: Array, right: Array, left_axis: int, right_axis: int) -> Array
         (((left_axis,), (right_axis,)), ((), ())),
         preferred_element_type=sum_dtype(left.dtype),
     )
-
-
-def widened(*arrays: Array) -> tuple[Array, ...]:
-    """The arrays in the dtype to sum in."""
-    return tuple(a.astype(sum_dtype(a.dtype)) for a in arrays)

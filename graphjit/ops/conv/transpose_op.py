@@ -20,7 +20,7 @@ from graphjit.ops.base import (
 )
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.operands import SPATIAL, check_operands, check_ranks
-from graphjit.ops.conv.transposed_kernel import TRANSPOSED_PHASES
+from graphjit.ops.conv.transposed_kernel import TRANSPOSED_PRODUCTS
 from graphjit.ops.dense import DenseOp, affine_bias
 from graphjit.ops.elementwise import Add, Multiply
 from graphjit.ops.reduce import ReduceSum
@@ -45,7 +45,7 @@ class ConvTransposeOp(Op, ScalesOutput):
         alone. Likewise for 1 and 3 spatial axes.
     """
 
-    kernels: ClassVar[tuple[Kernel, ...]] = (TRANSPOSED_PHASES,)
+    kernels: ClassVar[tuple[Kernel, ...]] = (TRANSPOSED_PRODUCTS,)
 
     strides: tuple[int, ...]
     crops: tuple[tuple[int, int], ...]

@@ -8,21 +8,20 @@ where the weights are constant.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from graphjit.errors import ShapeError
-from graphjit.ops.base import Array, Op, Refusal, register_op
+from graphjit.ops.base import Array, Op, PackedForm, Refusal, register_op
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.operands import check_operands
-from graphjit.ops.conv.sliding import sum_dtype
+from graphjit.ops.wide_sums import sum_dtype
 from graphjit.ops.windows import Padding, explicit_pads, output_length
 from graphjit.types import TensorType, known_size
 
-__all__ = ["FiltersMinimally", "MinimalForm", "WinogradConv", "WinogradKernel"]
+__all__ = ["FiltersMinimally", "WinogradConv", "WinogradKernel"]
 
 _Matrix: TypeAlias = tuple[tuple[float, ...], ...]
 
@@ -35,20 +34,12 @@ _TILE = 4
 _RESULTS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class MinimalForm:
-    """``op(x, weights(kernel), bias)`` in the place of ``f(x, kernel, bias)``."""
-
-    weights: Op
-    op: Op
-
-
 class FiltersMinimally:
     """Trait: there is a form with fewer products, whose kernel is prepared ahead."""
 
     __slots__ = ()
 
-    def minimal(self, types: Sequence[TensorType | None]) -> MinimalForm | Refusal:
+    def minimal(self, types: Sequence[TensorType | None]) -> PackedForm | Refusal:
         """That form, for operands of these types; or why there is none."""
         raise NotImplementedError
 

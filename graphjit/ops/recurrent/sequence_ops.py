@@ -23,7 +23,8 @@ from graphjit.ops.recurrent.saved_gates_kernel import (
     LSTM_SAVED_GATES,
     SIMPLE_SAVED_STATES,
 )
-from graphjit.ops.recurrent.steps import Masked, project, run_steps
+from graphjit.ops.recurrent.steps import Masked, States, project, run_steps
+from graphjit.ops.wide_sums import loop_constants
 from graphjit.types import TensorType, known_size, unify_dim
 
 __all__ = ["GRUOp", "LSTMOp", "SimpleRNNOp"]
@@ -93,8 +94,15 @@ class _OverTime(Kind):
             jnp.zeros((x.shape[0], units), x.dtype) if state is None else state
             for state in states
         ]
+        constants = loop_constants((recurrent_kernel, state_bias, recurrent_drop))
+
+        def step(z: Array, states: States) -> States:
+            recurrent, *others = constants()
+            assert recurrent is not None
+            return self.step_of(recurrent, *others)(z, states)
+
         outputs, last = run_steps(
-            self.step_of(recurrent_kernel, state_bias, recurrent_drop),
+            step,
             project(x, kernel, input_bias, input_drop, self.gates),
             tuple(start),
             mask,

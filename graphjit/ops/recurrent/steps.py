@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from graphjit.ops.base import Array
+from graphjit.ops.bias import with_bias
 
 __all__ = [
     "Activate",
@@ -64,7 +65,7 @@ def project(
             split = jnp.reshape(kernel, (channels, gates, -1))
             y = jnp.einsum("...gc,cgu->...gu", spread, split)
             y = jnp.reshape(y, (*x.shape[:-1], kernel.shape[1]))
-    return y if bias is None else y + bias
+    return with_bias(y, bias)
 
 
 def simple_rnn_step(

@@ -17,8 +17,6 @@ def transposed(draw: st.DrawFn, *, rank: int, most_taps: int = 6) -> Problem:
     """
     taps = tuple(draw(st.integers(1, most_taps)) for _ in range(rank))
     strides = tuple(draw(st.sampled_from([1, 2, 2, 3, 5])) for _ in range(rank))
-    if rank < 3 and max(strides) == 1:
-        strides = (2, *strides[1:])
     dilation = tuple(draw(st.sampled_from([1, 1, 1, 2, 3])) for _ in range(rank))
     lengths = tuple(draw(st.integers(1, 6)) for _ in range(rank))
     crop = st.tuples(st.integers(-3, 4), st.integers(-3, 4))
@@ -35,15 +33,17 @@ def transposed(draw: st.DrawFn, *, rank: int, most_taps: int = 6) -> Problem:
 
 @st.composite
 def wide_maps(draw: st.DrawFn) -> Problem:
-    """256 inputs, 16 channels: what a kernel gradient that scans over images needs."""
-    taps = (draw(st.integers(2, 3)), draw(st.integers(3, 4)))
+    """Many inputs and channels; more taps than are added up one by one."""
+    taps = (draw(st.integers(2, 4)), draw(st.integers(3, 4)))
+    if draw(st.booleans()):
+        taps = (draw(st.integers(11, 13)), draw(st.integers(12, 15)))
     height, width = draw(st.integers(16, 17)), draw(st.integers(16, 17))
-    op = ConvTransposeOp((2, 2), ((1, 1), (0, 1)))
+    op = ConvTransposeOp(draw(st.sampled_from([(2, 2), (4, 3)])), ((1, 1), (0, 1)))
     return op, [x(draw(st.integers(1, 3)), height, width, 16), w(*taps, 17, 16)]
 
 
 PROBLEMS: Problems = {
-    ("conv_transpose", "transposed_phases"): transposed(rank=1)
+    ("conv_transpose", "transposed_products"): transposed(rank=1)
     | transposed(rank=2)
     | transposed(rank=2)
     | transposed(rank=3, most_taps=3)

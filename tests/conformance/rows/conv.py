@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from graphjit.ops.conv.conv_op import ConvOp
+from graphjit.ops.conv.depth_conv import DepthConv
+from graphjit.ops.conv.grouped_kernel import SpreadGroups
 from graphjit.ops.conv.local_op import LocallyConnectedOp
 from graphjit.ops.conv.transpose_op import ConvTransposeOp
 from graphjit.ops.conv.winograd import WinogradConv, WinogradKernel
@@ -116,6 +118,30 @@ def winograd_conv(op: Any, x: Array, kernel: Array, bias: Array | None = None) -
     return y if bias is None else y + bias
 
 
+def spread_groups(op: Any, kernel: Array) -> Array:
+    """A filter reads the channels of its own group; those beside are 0 to it."""
+    *taps, channels, filters = kernel.shape
+    y = np.zeros((*taps, op.merged * channels, filters))
+    for at in range(filters):
+        group = at // (filters // op.groups) % op.merged
+        own = slice(group * channels, (group + 1) * channels)
+        y[..., own, at] = kernel[..., at]
+    return y
+
+
+def depth_conv(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+    """The convolution whose taps along depth stand among the channels."""
+    *taps, joined, filters = kernel.shape
+    apart = kernel.reshape(*taps, op.taps, joined // op.taps, filters)
+    full = np.moveaxis(apart, 2, 0)
+    return formulas.conv(ConvOp(op.strides, op.padding, op.dilation), x, full, bias)
+
+
+def volumes(data: Arg, kernel: Arg, bias: bool, *attributes: Any) -> Case:
+    args = (data, kernel, w(kernel.shape[-1]))
+    return Case(DepthConv(*attributes), args if bias else args[:2])
+
+
 def winograd(data: Arg, kernel: Arg, bias: bool, padding: Any) -> Case:
     args = (data, kernel, w(kernel.shape[-1]))
     return Case(WinogradConv(padding), args if bias else args[:2])
@@ -213,5 +239,29 @@ ROWS = [
             winograd(x(2, 1, 2, 3), w(16, 3, 1), False, "same"),
         ),
         winograd_conv,
+    ),
+    Row(
+        SpreadGroups,
+        (
+            Case(SpreadGroups(6, 3), (w(3, 2, 2, 12),), batched=False),
+            Case(SpreadGroups(4, 4), (w(3, 3, 4),), batched=False),
+        ),
+        spread_groups,
+    ),
+    Row(
+        DepthConv,
+        (
+            volumes(
+                x(2, 5, 4, 6, 2), w(2, 3, 6, 4), True, 3, (1, 2, 1), "same", (1, 1, 1)
+            ),
+            volumes(
+                x(2, 6, 5, 4, 1), w(2, 1, 2, 3), False, 2, (2, 1, 3), "valid", (3, 2, 1)
+            ),
+            volumes(
+                *(x(1, 3, 4, 3, 2), w(1, 2, 4, 2), True, 2, (1, 1, 1)),
+                *(((2, 0), (1, 3), (0, 1)), (1, 1, 1)),
+            ),
+        ),
+        depth_conv,
     ),
 ]

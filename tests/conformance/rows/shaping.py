@@ -25,10 +25,11 @@ def crop(op: Any, a: Array) -> Array:
 
 
 def interpolate(op: Any, a: Array) -> Array:
-    """Along each axis np.interp between the centres of elements."""
+    """Along each axis np.interp between the centres of elements, or corners."""
     for axis, factor in enumerate(op.factors):
         length = a.shape[axis]
-        places = (np.arange(length * factor) + 0.5) / factor - 0.5
+        middle = 0.0 if op.corners else 0.5
+        places = (np.arange(length * factor) + middle) / factor - middle
         a = np.apply_along_axis(
             lambda line: np.interp(places, np.arange(len(line)), line),  # noqa: B023
             axis,
@@ -71,7 +72,11 @@ ROWS: list[Row] = [
         (
             *cases(
                 Interpolate,
-                [{"factors": (1, 2, 3, 1)}, {"factors": (1, 1, 5, 4)}],
+                [
+                    {"factors": (1, 2, 3, 1)},
+                    {"factors": (1, 1, 5, 4)},
+                    {"factors": (1, 3, 2, 1), "corners": True},
+                ],
                 IMAGE,
             ),
             Case(Interpolate((1, 4, 1)), (x(2, 1, 6),)),

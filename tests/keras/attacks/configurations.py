@@ -128,7 +128,7 @@ ATTACKS: Final[dict[str, Attack]] = {
         _file(
             _layer("Lambda", function="system", function_type="function", module="os")
         ),
-        "no function is registered as 'system'",
+        "function 'system': of",
     ),
     "code in a Merge": Attack(
         _file(

@@ -1,0 +1,64 @@
+"""Kernels that pack their weights ahead give what they give otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import event, given, reject
+from hypothesis import strategies as st
+
+from graphjit.errors import ShapeError
+from graphjit.ops.base import OPS, Kernel, result_types
+from tests.conformance.kernel_problems.every import PROBLEMS
+from tests.conformance.kernel_problems.problem import Problem
+from tests.conformance.test_complete import load_every_op
+from tests.profiles import examples
+
+load_every_op()
+
+PACKED = [
+    pytest.param(kind, kernel, id=f"{kind}-{kernel.name}")
+    for kind, op in OPS.items()
+    for kernel in op.kernels
+    if kernel.packed is not None
+]
+
+
+@pytest.mark.parametrize(("kind", "kernel"), PACKED)
+def test_weights_packed_ahead(kind: str, kernel: Kernel) -> None:
+    assert kernel.packed is not None
+    packed = kernel.packed
+
+    @examples(6)
+    @given(PROBLEMS[kind, kernel.name], st.integers(0, 2**16))
+    def holds(problem: Problem, seed: int) -> None:
+        op, operands = problem
+        types = [None if arg is None else arg.type("float32") for arg in operands]
+        try:
+            wanted_types = result_types(op, types)
+        except ShapeError:
+            reject()  # not a single window fits
+        form = packed(op, types)
+        event("packed" if form else "as it lies")
+        if form is None:
+            return
+        shapes = [types[0], types[1], *types[2:]]
+        for at in form.weights:
+            (shapes[1],) = result_types(at, [shapes[1]])
+        assert result_types(form.op, shapes) == wanted_types
+        rng = np.random.default_rng(seed)
+        x, kernel_, *bias = (
+            None if arg is None else arg.array(rng, "float32") for arg in operands
+        )
+        wanted = kernel.lower(op, x, kernel_, *bias)
+        lower = form.op.lower
+        if form.kernel:
+            chosen = next(k for k in form.op.kernels if k.name == form.kernel)
+            assert chosen.can(form.op, shapes)
+            assert chosen.packed is None or chosen.packed(form.op, shapes) is None
+            found = chosen.lower(form.op, x, form.pack(kernel_), *bias)
+        else:
+            found = lower(x, form.pack(kernel_), *bias)
+        np.testing.assert_array_equal(found, wanted)
+
+    holds()
