@@ -10,7 +10,7 @@ demo: $(call STAMP,examples)
 	$(BIN)/python examples/digits.py
 
 test: $(call STAMP,test)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(call STAMP,dev)
 	$(BIN)/ruff check .

@@ -82,7 +82,9 @@ def _node(name: str, node: Any, layers: Mapping[str, Any]) -> list[_Reference]:
     arguments: dict[str, Any] = {}
     for reference in references:
         given = mapping_of(reference[3]) if len(reference) > 3 else None
-        arguments.update({k: _argument(v) for k, v in (given or {}).items()})
+        # tf.keras writes some that nobody gave, as None.
+        told = {k: v for k, v in (given or {}).items() if v is not None}
+        arguments.update({k: _argument(v) for k, v in told.items()})
     made: list[_Reference] = [[*ref[:3], {}] for ref in references]
     made[0][3] = arguments
     return made

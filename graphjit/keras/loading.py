@@ -18,6 +18,7 @@ from graphjit.keras.extent import check_extent
 from graphjit.keras.guard import malformed
 from graphjit.keras.keras1_entries import Keras1Entries
 from graphjit.keras.keras3_tree import pairs
+from graphjit.keras.lost_inputs import lacks_input, with_input
 from graphjit.keras.notes import Notes
 from graphjit.keras.operations import with_operations
 from graphjit.keras.optimizer_state import read_slots, resume
@@ -86,7 +87,13 @@ def load_model(
     check_extent(described.root, limits)
     with malformed(custom):
         described = replace(described, root=with_operations(described.root, custom))
-        shapes = _shapes_in(stored_in, limits) if origin.generation == 1 else {}
+        lost = origin.generation == 2 and lacks_input(described.root)
+        asked = lost or origin.generation == 1
+        shapes = _shapes_in(stored_in, limits) if asked else {}
+        if lost:
+            described = replace(
+                described, root=with_input(described.root, shapes, notes)
+            )
         keras1 = Keras1Entries(described.root, custom, origin, notes, shapes)
         check_supplied(described.root, custom, keras1)
         reader = KerasReader(custom, origin, notes, keras1)
@@ -147,6 +154,8 @@ def _shapes_in(weights: Weights | None, limits: Limits) -> dict[str, tuple[int, 
     if weights is None:
         return {}
     with weights.opened() as root:
+        if is_keras_3(root):
+            return {}
         stored = keras_weights.read(root, limits)
         return {w.name: w.shape for layer in stored.layers for w in layer.weights}
 

@@ -13,7 +13,7 @@ from graphjit.formats import extras, hdf5, keras_archive, keras_weights, model_t
 from graphjit.formats.keras3_weights import is_keras_3
 from graphjit.formats.limits import Limits
 from graphjit.formats.plain import shown
-from graphjit.keras.entries import entries_in
+from graphjit.keras.entries import entries_in, layers_of
 from graphjit.keras.notes import Notes
 from graphjit.narrow import mapping_of, sequence_of
 
@@ -253,6 +253,14 @@ def _bare(data: Any, where: str) -> Mapping[str, Any]:
         raise FormatError(
             f'{where}: expected an object with "class_name" and "config", received '
             f"{shown(data if found is None else list(found))}"
+        )
+    entries = [mapping_of(entry) or {} for entry in layers_of(found)]
+    if any("config" not in entry for entry in entries):
+        raise FormatError(
+            f"{where}: its layers have no class_name and config: it is of a Keras "
+            "before 1.0, which is not read",
+            hint='write each as {"class_name": its name, "config": its arguments}; '
+            "most of them are spelled as in Keras 1",
         )
     name = "Functional" if "input_layers" in found else "Sequential"
     return {"class_name": name, "config": found}

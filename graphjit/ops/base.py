@@ -164,12 +164,6 @@ class PackedForm:
     op: Op
     kernel: str = ""
 
-    def pack(self, weights: Array) -> Array:
-        """Operand 1, packed."""
-        for op in self.weights:
-            weights = op.lower(weights)
-        return weights
-
 
 @dataclass(frozen=True, slots=True)
 class Kernel:

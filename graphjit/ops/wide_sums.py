@@ -8,7 +8,6 @@ lies between; a scatter and a loop round after every addend, so that 256 + 1 sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -43,21 +42,18 @@ def spread(x: Array, shape: Sequence[int]) -> Array:
     """
     if x.shape == tuple(shape) or not _is_narrow(x):
         return x
-    result: Any = _spread(x, tuple(shape))
-    return result
+    return _spread(x, tuple(shape))
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _spread(x: Array, shape: tuple[int, ...]) -> Array:
-    return jnp.broadcast_to(x, shape)
-
-
-@_spread.defjvp
 def _spread_slope(
     shape: tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Array, Array]:
-    (x,), moved = primals, widened(*tangents)[0]
+    (x,), (moved,) = primals, widened(*tangents)
     return jnp.broadcast_to(x, shape), jnp.broadcast_to(moved, shape).astype(x.dtype)
+
+
+_spread: Any = jax.custom_jvp(jnp.broadcast_to, nondiff_argnums=(1,))
+_spread.defjvp(_spread_slope)
 
 
 def rows_of(table: Array, ids: Array) -> Array:
@@ -66,8 +62,7 @@ def rows_of(table: Array, ids: Array) -> Array:
     Shapes:
         table: (count, …)   ids: (n, …)  ->  (n, …, …)
     """
-    result: Any = _rows(table, ids) if _is_narrow(table) else _taken(table, ids)
-    return result
+    return (_rows if _is_narrow(table) else _taken)(table, ids)
 
 
 def _taken(table: Array, ids: Array) -> Array:
@@ -76,16 +71,16 @@ def _taken(table: Array, ids: Array) -> Array:
     )
 
 
-_rows = jax.custom_jvp(_taken)
-
-
-@_rows.defjvp
 def _rows_slope(
     primals: tuple[Array, Array], tangents: tuple[Array, Any]
 ) -> tuple[Array, Array]:
     table, ids = primals
-    moved = _taken(widened(tangents[0])[0], ids)
-    return _taken(table, ids), moved.astype(table.dtype)
+    (moved,) = widened(tangents[0])
+    return _taken(table, ids), _taken(moved, ids).astype(table.dtype)
+
+
+_rows: Any = jax.custom_jvp(_taken)
+_rows.defjvp(_rows_slope)
 
 
 def loop_constants(

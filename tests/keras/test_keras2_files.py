@@ -176,7 +176,7 @@ def test_hard_sigmoid_by_version(version: str, tmp_path: Path) -> None:
 
 
 def test_arguments_of_calls(tmp_path: Path) -> None:
-    """States by keyword, `training`, and inputs in an order of their own."""
+    """States by keyword, `training`, what is None, inputs in an order of their own."""
     k, u, b, w = arr(2, 8), arr(2, 8), arr(8), arr(3, 2)
     layers = [
         layer("InputLayer", "z", **START),
@@ -190,7 +190,11 @@ def test_arguments_of_calls(tmp_path: Path) -> None:
                     "a",
                     0,
                     0,
-                    {"initial_state": [["h", 0, 0], ["h", 0, 0]], "training": False},
+                    {
+                        "initial_state": [["h", 0, 0], ["h", 0, 0]],
+                        "training": False,
+                        "constants": None,
+                    },
                 ]
             ],
             units=2,

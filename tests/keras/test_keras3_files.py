@@ -33,15 +33,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def agree(model: gj.Model, theirs: Any, x: list[Any]) -> None:
-    wanted = theirs(x if len(x) > 1 else x[0])
-    found = model.predict(x if len(x) > 1 else x[0])
-    several = isinstance(wanted, (list, tuple))
-    pairs = zip(found, wanted, strict=True) if several else [(found, wanted)]
-    for ours, other in pairs:
-        np.testing.assert_allclose(ours, np.asarray(other), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("ending", ["keras", "h5"])
 @pytest.mark.parametrize(("layer", "case"), CASES)
 def test_every_layer(
@@ -92,15 +83,26 @@ def nested() -> Any:
     return keras.Model(x, [k.Attention(use_scale=True)([y, y]), a])
 
 
-def randomized(theirs: Any) -> Any:
+@pytest.fixture(scope="module")
+def nested_run() -> tuple[Any, Any, list[Any]]:
+    """The model with random weights, an input, and what Keras gives for it."""
+    theirs = nested()
     rng = np.random.default_rng(5)
     theirs.set_weights([rng.random(v.shape) * 0.5 + 0.1 for v in theirs.weights])
-    return theirs
+    x = np.random.default_rng(0).random((2, 5, 4)).astype(np.float32)
+    return theirs, x, [np.asarray(each) for each in theirs(x)]
+
+
+def agree(model: gj.Model, x: Any, wanted: list[Any]) -> None:
+    for ours, other in zip(model.predict(x), wanted, strict=True):
+        np.testing.assert_allclose(ours, other, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("ending", ["keras", "h5", "weights.h5"])
-def test_nested_and_shared(ending: str, tmp_path: Path) -> None:
-    theirs = randomized(nested())
+def test_nested_and_shared(
+    ending: str, nested_run: tuple[Any, Any, list[Any]], tmp_path: Path
+) -> None:
+    theirs, x, wanted = nested_run
     path = tmp_path / f"m.{ending}"
     if ending == "weights.h5":
         theirs.save_weights(path)
@@ -108,10 +110,9 @@ def test_nested_and_shared(ending: str, tmp_path: Path) -> None:
     else:
         theirs.save(path)
         model = gj.keras.load_model(path)
-    x = [np.random.default_rng(0).random((2, 5, 4)).astype(np.float32)]
-    agree(model, theirs, x)
+    agree(model, x, wanted)
     model.save(tmp_path / "m.gjit")
-    agree(gj.load(tmp_path / "m.gjit"), theirs, x)
+    agree(gj.load(tmp_path / "m.gjit"), x, wanted)
 
 
 @pytest.mark.parametrize("ending", ["keras", "h5"])

@@ -17,10 +17,9 @@ keras = pytest.importorskip("keras")
 
 
 #: What Keras says of its own code.
-pytestmark = [
-    pytest.mark.usefixtures("compiled_quickly"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)
 
 
 def test_keras_reads_texts_with_arguments_of_ours() -> None:

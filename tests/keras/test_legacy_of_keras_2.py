@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import graphjit as gj
-from graphjit.errors import FormatError
+from graphjit.errors import CaptureError, FormatError
 from tests.keras.keras1_files import entry
 from tests.keras.test_keras1_files import arr, close, everywhere, sigmoid
 from tests.keras.test_keras2_files import START, X, chain, dense, layer, write_root
@@ -65,6 +65,25 @@ def test_highway_and_maxout_dense(tmp_path: Path) -> None:
     ] * 2
 
 
+def test_a_chain_whose_input_layer_was_not_written(tmp_path: Path) -> None:
+    """Keras 2.2 left it out, and did not load its own file."""
+    k, w = arr(2, 3, 4), arr(4, 2)
+    conv = {"filters": 4, "kernel_size": [2], "use_bias": False}
+    root = chain("s", chain("t", layer("Conv1D", "c", **conv)), dense("d", 2))
+    arrays = {"t": {"c/kernel:0": k}, "d": {"d/kernel:0": w}}
+    model = gj.keras.load_model(write_root(tmp_path / "m.h5", root, arrays, "2.2.4"))
+    assert model.input_shape == (None, None, 3)
+    assert model.provenance is not None
+    assert model.provenance.notes == (
+        "the file does not say its input: by the weights of 'c', (None, None, 3), as "
+        "Keras has it",
+    )
+    x = arr(5, 4, 3)
+    close(model.predict(x), (x[:, :-1] @ k[0] + x[:, 1:] @ k[1]) @ w)
+    with pytest.raises(CaptureError, match="the shape of its input is not known yet"):
+        gj.keras.load_model({**root, "keras_version": "2.2.4"})
+
+
 # --- bilinear interpolation -------------------------------------------------------
 
 
@@ -115,6 +134,9 @@ def test_a_text_of_tensorflow_js() -> None:
     topology = {**told, "model_config": root, "training_config": COMPILED}
     wrapped = {"format": "layers-model", "weightsManifest": [{"paths": ["a.bin"]}]}
     model = gj.keras.load_model({**wrapped, "modelTopology": topology})
+    compiled = model.compiled_as()
+    assert compiled is not None
+    assert compiled["loss"]["class_name"] == "MeanSquaredError"
     assert model.provenance is not None
     assert model.provenance.writer == "tf.keras 2.6.0"
     assert model.provenance.notes == (
@@ -134,6 +156,9 @@ def test_a_text_of_keras_3_says_how_it_is_compiled() -> None:
     model = gj.keras.load_model(
         {**root, "compile_config": {"optimizer": sgd, "loss": "mse"}}
     )
+    compiled = model.compiled_as()
+    assert compiled is not None
+    assert compiled["loss"]["class_name"] == "MeanSquaredError"
 
 
 def test_functions_by_name_are_named_with_the_code() -> None:
@@ -159,3 +184,10 @@ def test_functions_by_name_are_named_with_the_code() -> None:
     supplied = {"l": lambda x: x + 1, "near": lambda x: 2 * x}
     model = gj.keras.load_model(root, custom_layers=supplied)
     close(model.apply(model.variables, X), 4 * (X + 1))
+
+
+def test_a_text_from_before_keras_1_is_refused() -> None:
+    old = {"name": "Sequential", "layers": [{"name": "Dense", "output_dim": 2}]}
+    with pytest.raises(FormatError, match=r"before 1\.0, which is not read") as caught:
+        gj.keras.load_model(old)
+    assert "its name" in str(caught.value.hint)

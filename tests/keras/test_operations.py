@@ -171,7 +171,6 @@ def test_functions_of_tensorflow(tmp_path: Path) -> None:
 RECORDED = Path(__file__).parent / "recorded" / "tensorflow_nodes.json"
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_nodes_that_tensorflow_wrote() -> None:
     """Recorded: 46 results of ops as 2.2 and 2.3 put them into a model.
 

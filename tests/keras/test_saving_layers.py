@@ -20,14 +20,11 @@ from tests.test_model_text import data_of, with_random_weights
 keras = pytest.importorskip("keras")
 
 #: What Keras says of its own code and files.
-pytestmark = [
-    pytest.mark.usefixtures("compiled_quickly"),
-    pytest.mark.filterwarnings(
-        "ignore:__array__ implementation:DeprecationWarning",
-        "ignore:Argument `alpha` is deprecated:UserWarning",
-        "ignore:.*rms_scaling.*:UserWarning",
-    ),
-]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning",
+    "ignore:Argument `alpha` is deprecated:UserWarning",
+    "ignore:.*rms_scaling.*:UserWarning",
+)
 
 #: Layers that Keras cannot say at all, and why.
 REFUSED: dict[str, str] = {

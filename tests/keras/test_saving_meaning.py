@@ -18,10 +18,9 @@ keras = pytest.importorskip("keras")
 
 
 #: What Keras says of its own code.
-pytestmark = [
-    pytest.mark.usefixtures("compiled_quickly"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)
 
 
 def old_gates() -> list[Any]:

@@ -20,10 +20,9 @@ keras = pytest.importorskip("keras")
 RECORDED = Path(__file__).parent / "recorded" / "training_in_calls.h5"
 
 #: What Keras says of its own code.
-pytestmark = [
-    pytest.mark.usefixtures("compiled_quickly"),
-    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)
 
 
 def state_of(model: gj.Model) -> dict[str, Any]:

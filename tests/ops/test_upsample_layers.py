@@ -124,7 +124,7 @@ def test_factors_of_one_vanish() -> None:
         ),
         (
             lambda: L.UpSampling2D(interpolation="cubic"),
-            r"^UpSampling2D: interpolation: expected one of 'nearest', 'bilinear', 'bil",
+            r"^UpSampling2D: interpolation: expected one of 'nearest', 'bilinear', 'b",
         ),
         (
             lambda: L.UpSampling3D((2, 2)),

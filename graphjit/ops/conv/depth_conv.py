@@ -7,7 +7,7 @@ convolution of images, with a kernel to match.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ from graphjit.ops.base import Array, Kernel, Op, PackedForm, Rule, register_op
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.canonical_backward import convolved
 from graphjit.ops.conv.operands import check_operands
-from graphjit.ops.conv.sliding import Sliding
+from graphjit.ops.conv.sliding import NHWC, Pads, Sliding
 from graphjit.ops.shape import Reshape, Transpose
 from graphjit.ops.wide_sums import widened
 from graphjit.ops.windows import Padding, explicit_pads, output_length, span
@@ -75,6 +75,26 @@ class DepthConv(Op):
         return x.with_shape((x.shape[0], *lengths, filters))
 
     def lower(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
+        def convolve(sliding: Sliding, pads: Pads, images: Array, taps: Array) -> Array:
+            return jax.lax.conv_general_dilated(
+                images,
+                taps,
+                sliding.strides,
+                pads,
+                rhs_dilation=sliding.rates,
+                dimension_numbers=NHWC,
+            )
+
+        return self.by(convolve, x, kernel, bias)
+
+    def by(
+        self,
+        convolve: Callable[[Sliding, Pads, Array, Array], Array],
+        x: Array,
+        kernel: Array,
+        bias: Array | None,
+    ) -> Array:
+        """The result, by some convolution of images."""
         windows = self._windows(kernel.shape)
         pads = explicit_pads(self.padding, x.shape[1:4], windows, self.strides)
         assert pads is not None
@@ -85,7 +105,7 @@ class DepthConv(Op):
         images = _side_by_side(volume, self.taps, stride, pads[0], rate)
         before = (pads[1][0], pads[2][0])
         sliding = Sliding((strides[0], strides[1]), before, (rates[0], rates[1]))
-        y = convolved(sliding, pads[1:], images.reshape(-1, *images.shape[2:]), taps)
+        y = convolve(sliding, pads[1:], images.reshape(-1, *images.shape[2:]), taps)
         y = y.reshape(*images.shape[:2], *y.shape[1:]).astype(x.dtype)
         return with_bias(y, bias)
 
@@ -113,24 +133,27 @@ def _lower(op: Any, x: Array, kernel: Array, bias: Array | None = None) -> Array
     Shapes:
         x: (n, d, h, w, c)   kernel: (kd, kh, kw, c, k)  ->  (n, d', h', w', k)
     """
-    form = _form(op, kernel.shape)
-    return form.op.lower(x, form.pack(kernel), bias)
+    conv, packing = _depth_conv(op, kernel.shape)
+    for at in packing:
+        kernel = at.lower(kernel)
+    return conv.by(convolved, x, kernel, bias)
 
 
-def _form(op: Any, kernel: Sequence[Any]) -> PackedForm:
-    """The taps along depth brought to the channels ahead."""
+def _depth_conv(op: Any, kernel: Sequence[Any]) -> tuple[DepthConv, tuple[Op, ...]]:
+    """The op with depth in the channels, and what makes its kernel."""
     depth, high, wide, channels, filters = kernel
-    weights = (
+    packing = (
         Transpose((1, 2, 0, 3, 4)),
         Reshape((high, wide, depth * channels, filters), keep=0),
     )
-    return PackedForm(weights, DepthConv(depth, op.strides, op.padding, op.rates()))
+    return DepthConv(depth, op.strides, op.padding, op.rates()), packing
 
 
 def _packed(op: Any, types: Sequence[TensorType | None]) -> PackedForm:
     kernel = types[1]
     assert kernel is not None
-    return _form(op, kernel.shape)
+    conv, packing = _depth_conv(op, kernel.shape)
+    return PackedForm(packing, conv)
 
 
 def _side_by_side(

@@ -387,7 +387,8 @@ TRANSPOSED_PRODUCTS = Kernel(
         ),
         Rule(
             "cpu",
-            "3-D, 2x2 to 4x4 s2, 3 shapes in two runs: forward 15-126x, with gradients 8-46x",
+            "3-D, 2x2 to 4x4 s2, 3 shapes in two runs: forward 15-126x, with "
+            "gradients 8-46x",
             when=_strided_volume,
         ),
         Rule(

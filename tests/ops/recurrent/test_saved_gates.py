@@ -65,9 +65,14 @@ def test_functions_with_kinks(activation: Op | None, gate: Op) -> None:
         LSTMOp(activation, **settings),
         GRUOp(activation, **settings),
         GRUOp(activation, reset_after=False, **settings),
-        SimpleRNNOp(activation, return_sequences=True),
     ):
         same(op, operands_of(op, 4, 6))
+
+
+@pytest.mark.parametrize("activation", [Relu(), None, Tanh()])
+def test_functions_with_kinks_without_gates(activation: Op | None) -> None:
+    op = SimpleRNNOp(activation, return_sequences=True)
+    same(op, operands_of(op, 4, 6))
 
 
 @pytest.mark.parametrize("sequences", [False, True])
