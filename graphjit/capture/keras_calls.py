@@ -188,16 +188,24 @@ def _ends(config: Mapping[str, Any], key: str) -> list[Any]:
     """The inputs or outputs of a model: a list of references.
 
     Keras 3 writes a single one bare, and several as the user gave them; a dictionary's
-    are in the order of its keys.
+    are in the order of its keys. tf.keras has lists in lists where a layer gave them.
     """
     value = config.get(key)
-    found = mapping_of(value)
-    if found is not None:
-        value = [found[name] for name in sorted(found)]
-    items = sequence_of(value)
-    if items is None:
+    if mapping_of(value) is None and sequence_of(value) is None:
         raise CaptureError(f"a model's configuration: expected a list under {key!r}")
-    return [items] if is_reference(items) else items
+    return list(_ends_in(value))
+
+
+def _ends_in(value: Any) -> Iterator[Any]:
+    """The references in a structure; what is none is for the reader to refuse."""
+    found = mapping_of(value)
+    items = sequence_of(value) if found is None else [found[k] for k in sorted(found)]
+    nested = [i for i in items or [] if mapping_of(i) or sequence_of(i) is not None]
+    if items is None or is_reference(items) or (items and not nested):
+        yield value
+        return
+    for item in items:
+        yield from _ends_in(item)
 
 
 def _last_calls(value: Any, names: Container[str]) -> dict[str, int]:

@@ -80,6 +80,11 @@ def modern(entry: Mapping[str, Any]) -> Mapping[str, Any]:
         return {**entry, "class_name": "Identity", "config": _named_alone(config)}
     if old in _IMAGES:
         return _of_images(entry, config)
+    axes = sequence_of(config.get("axis"))
+    if old == "Softmax" and axes is not None and len(axes) == 1:
+        return {**entry, "config": {**config, "axis": axes[0]}}
+    if old == "SeparableConv1D" and config.get("padding") == "causal":
+        return {**entry, "config": {**config, "padding": [[_reach(config), 0]]}}
     new = _RENAMED.get(str(old))
     if new is None:
         return entry
@@ -119,6 +124,17 @@ def _of_images(
         given["size"] = [config.get("height"), config.get("width")]
     kept = {**_named_alone(config), "function": function, "arguments": given}
     return {**entry, "class_name": "Operation", "config": kept}
+
+
+def _reach(config: Mapping[str, Any]) -> int:
+    """How many steps back the kernel of a convolution over time sees."""
+    sizes: list[int] = []
+    for key, default in (("kernel_size", 1), ("dilation_rate", 1)):
+        value = config.get(key, default)
+        value = (mapping_of(value) or {}).get("items", value)  # a tuple written out
+        items = sequence_of(value) or [value]
+        sizes.append(items[0] if isinstance(items[0], int) else default)
+    return (sizes[0] - 1) * sizes[1]
 
 
 def _named_alone(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import graphjit as gj
-from graphjit.errors import FormatError
+from graphjit.errors import CaptureError, FormatError
 from tests.keras.keras1_files import entry
 from tests.keras.keras1_files import write_model as write_keras1
 from tests.keras.test_keras1_files import (
@@ -220,6 +220,19 @@ def test_arguments_of_calls(tmp_path: Path) -> None:
     close(loaded.predict([x, X]), h)
 
 
+def test_outputs_in_lists_in_lists() -> None:
+    """Where a layer gave them so: the states of several cells, in tf.keras."""
+    a, b, c = (dense(name, n, [["x", 0, 0, {}]]) for n, name in enumerate("abc", 1))
+    root = model([layer("InputLayer", "x", **START), a, b, c], [])
+    ends = [["c", 0, 0], [["a", 0, 0], [["b", 0, 0]]]]
+    root["config"]["output_layers"] = ends
+    loaded = gj.keras.load_model({**root, "keras_version": "2.2.4-tf"})
+    assert loaded.output_shape == [(None, 3), (None, 1), (None, 2)]
+    root["config"]["output_layers"] = [["c", 0, 0], ["a"]]
+    with pytest.raises(CaptureError, match=r"expected \[layer, call, tensor\], receiv"):
+        gj.keras.load_model({**root, "keras_version": "2.2.4-tf"})
+
+
 # --- what is written beside the layer's arguments ------------------------------------
 
 
@@ -339,6 +352,30 @@ def test_a_merge_by_a_function_of_some_name(tmp_path: Path) -> None:
     for name in ("my_less", "m"):
         model = gj.keras.load_model(path, custom_layers={name: less})
         close(model.predict(data), wanted)
+
+
+def test_more_keys_of_tf_keras() -> None:
+    conv = {"filters": 2, "kernel_size": [2], "time_major": False, "implementation": 1}
+    start = {"batch_input_shape": [None, 3, 4, 1]}
+    root = chain(
+        "s", layer("ConvLSTM1D", "c", **conv, **start), layer("Softmax", "t", axis=[1])
+    )
+    model = gj.keras.load_model({**root, "keras_version": "2.15.0"})
+    y = model.apply(model.variables, arr(5, 3, 4, 1))
+    close(np.sum(y, 1), np.ones((5, 2)))
+
+
+def test_a_causal_separable_convolution(tmp_path: Path) -> None:
+    """tf.keras has it, as a DepthwiseConv1D of padded steps and a Dense."""
+    d, p, x = arr(3, 2, 1), arr(1, 2, 4), arr(5, 6, 2)
+    size = {"kernel_size": [3], "dilation_rate": [2], "padding": "causal"}
+    more = {"filters": 4, "use_bias": False, "batch_input_shape": [None, 6, 2]}
+    root = chain("s", layer("SeparableConv1D", "c", **size, **more))
+    arrays = {"c/depthwise_kernel:0": d, "c/pointwise_kernel:0": p}
+    path = write_root(tmp_path / "m.h5", root, {"c": arrays})
+    padded = np.pad(x, ((0, 0), (4, 0), (0, 0)))
+    wanted = sum(padded[:, 2 * at : 2 * at + 6] * d[at, :, 0] for at in range(3)) @ p[0]
+    close(gj.keras.load_model(path).predict(x), wanted)
 
 
 def test_inherited_keys_of_tf_keras(tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ def chains(draw: st.DrawFn) -> Captured:
     for _ in range(rng.choice([1, 2])):
         recipe, size = rng.random(), rng.randint(1, 4)
         skips = rng.random() < 0.2
-        seen = rng.randint(0, 7) if rng.random() < 0.3 else -1
-        for at in range(rng.randint(3, 7)):
+        seen = rng.randint(0, 5) if rng.random() < 0.3 else -1
+        for at in range(rng.randint(3, 5)):
             block = random.Random(recipe)
             for _ in range(size):
                 y = _step(block, y, width)
