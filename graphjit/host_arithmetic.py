@@ -54,7 +54,8 @@ def _squeeze(x: Any, dimensions: Any) -> Any:
 
 def _select(which: Any, *cases: Any) -> Any:
     no, yes = cases
-    return np.where(which, yes, no)
+    where: Any = np.where  # pyright: ignore[reportUnknownVariableType]
+    return where(which, yes, no)
 
 
 def _elementwise(function: Any) -> _Primitive:

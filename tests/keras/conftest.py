@@ -1,1 +1,0 @@
-"""What tests of Keras files share: nothing at present."""
