@@ -34,8 +34,11 @@ from graphjit.types import TensorType, known_size
 
 __all__ = ["TRANSPOSED_PRODUCTS"]
 
-#: The most taps that are added up one by one.
-_MOST_TAPS = 128
+#: The most taps, or blocks, that are added up one by one.
+_MOST_TERMS = 128
+
+#: With more phases than this blocks are better, filled up with zeros: they compile.
+_MANY_PHASES = 16
 
 #: With a stride of 1 plain convolutions are good, but for images up to this size.
 _FEW_PLACES = 16
@@ -67,7 +70,8 @@ class _Windows:
             return False
         pairs = list(zip(taps, self.strides, strict=True))
         whole = all(tap % s == 0 or tap < s for tap, s in pairs)
-        return whole or math.prod(taps) > _MOST_TAPS
+        many = math.prod(self.strides) > _MANY_PHASES
+        return whole or many or math.prod(taps) > _MOST_TERMS
 
     def pads(self, inputs: Sequence[int], taps: Sequence[int]) -> Pairs:
         """What y is padded with, negative: cropped, to be what the windows cover."""
@@ -92,8 +96,9 @@ def _can(op: Any, types: Sequence[TensorType | None]) -> bool:
     taps = [dim for dim in kernel.shape[:-2] if isinstance(dim, int)]
     if len(taps) != op.rank:
         return False
-    undilated = all(rate == 1 for rate in op.rates())
-    return undilated or math.prod(taps) <= _MOST_TAPS
+    if all(rate == 1 for rate in op.rates()):
+        taps = [-(-tap // s) for tap, s in zip(taps, op.strides, strict=True)]
+    return math.prod(taps) <= _MOST_TERMS
 
 
 def _strided_image(op: Any, types: Sequence[TensorType | None]) -> bool:
