@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from graphjit import config as settings
 from graphjit.capture.keras_origin import Origin
-from graphjit.capture.layer import Layer
+from graphjit.capture.layer import Layer, layer_name
 from graphjit.errors import CaptureError
 from graphjit.keras.entries import entries_in, layers_of, name_of
 from graphjit.keras.keras1_conv_lstm import ConvLSTM2D
@@ -17,6 +17,8 @@ from graphjit.keras1 import constraints, layers, regularizers
 from graphjit.keras1.merge import Merge
 from graphjit.keras1.spelling import Spelling
 from graphjit.narrow import mapping_of, sequence_of
+from graphjit.ops.shape_layers import Permute
+from graphjit.sequential import Sequential
 from graphjit.settings import DIM_ORDERINGS
 
 __all__ = ["Keras1Entries"]
@@ -192,9 +194,23 @@ class Keras1Entries:
         if "layers" not in config:
             return Merge(**given)
         merged = [make(item) for item in sequence_of(config["layers"]) or []]
-        made = Merge(merged, **given)
+        made = Merge([self._without_mask(layer, entry) for layer in merged], **given)
         self.merged[made] = merged
         return made
+
+    def _without_mask(self, layer: Layer, entry: Mapping[str, Any]) -> Any:
+        """What is merged of a layer: of a chain, its output without the mask.
+
+        Keras kept no mask for the node of a `Sequential`, and `Merge` asked that node.
+        """
+        if not isinstance(layer, Sequential) or layer.outputs[0].mask_type is None:
+            return layer
+        self._notes.add(
+            f"Merge {name_of(entry)!r}: the mask of {layer_name(layer)} ends there, as "
+            "it does in the Keras that wrote the file"
+        )
+        as_they_are = range(1, len(layer.outputs[0].shape))
+        return Permute(tuple(as_they_are), drop_mask=True)(layer.outputs[0])
 
     def _function_of(self, entry: Mapping[str, Any], config: Mapping[str, Any]) -> Any:
         """What the user supplied for a `Merge` by a function: by its name, or its."""

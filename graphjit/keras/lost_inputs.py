@@ -38,7 +38,7 @@ def lacks_input(root: Mapping[str, Any]) -> bool:
         return False
     first = _first(root)
     inner = mapping_of((first or {}).get("config")) or {}
-    known = first is not None and first.get("class_name") in _FIRST
+    known = first is not None and str(first.get("class_name")) in _FIRST
     return known and not any(inner.get(key) is not None for key in _SAID)
 
 
