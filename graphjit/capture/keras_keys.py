@@ -107,7 +107,6 @@ _BY_CLASS: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
     "SpatialDropout1D": {"noise_shape": (None,)},
     "SpatialDropout2D": {"noise_shape": (None,)},
     "SpatialDropout3D": {"noise_shape": (None,)},
-    "StackedRNNCells": {"reverse_state_order": (None, False)},
 }
 
 #: Keys that the class itself reads although they are no arguments of it.

@@ -43,6 +43,7 @@ class Origin:
         if not self.is_tensorflow:
             meant["zeros_where_masked"] = False
             meant["frozen"] = "keep" if self.version >= (2, 1, 3) else "update"
+            meant["reverse_state_order"] = () < self.version < (2, 2, 3)
         known = cls.arguments
         return {k: v for k, v in meant.items() if k in known and k not in config}
 

@@ -109,6 +109,10 @@ def _ours(layer: Layer, made: Arguments, masks: bool) -> None:
             "it interpolates between corners of pixels, as Keras 2 did outside of "
             "TensorFlow; later ones do so between centres"
         )
+    if config.pop("reverse_state_order", False):
+        made.problems.append(
+            "the states of its last cell come first, as in Keras before 2.2.3"
+        )
     for key in (*_OF_TRAINING, "strided_dilation"):
         config.pop(key, None)
     if config.pop("zeros_where_masked", True) is False and masks:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from graphjit.capture.arguments import Unfit, arg
+from graphjit.capture.arguments import Unfit, arg, boolean
 from graphjit.capture.emitter import Emitter
 from graphjit.capture.layer import LAYERS, Layer, sublayer
 from graphjit.capture.loop import LoopEmitter
@@ -19,6 +19,8 @@ from graphjit.ops.recurrent.time_loop import TimeLoop, zero_states
 from graphjit.regularizers import Regularizer
 
 __all__ = ["RNN", "StackedRNNCells"]
+
+_T = TypeVar("_T")
 
 
 def _one_cell(value: Any) -> Layer:
@@ -71,7 +73,7 @@ class StackedRNNCells(Cell):
     """Several cells as one: each reads the output of the one before it.
 
     The states are those of the first cell, then those of the second, and so on, in one
-    flat list.
+    flat list, unless `reverse_state_order`.
 
     Shapes:
         x: (n, c)   states: (n, u) each  ->  output: (n, u), of the last cell; states
@@ -79,9 +81,12 @@ class StackedRNNCells(Cell):
     Args:
         cells: The cells, the one that reads x first. (`stack` afterwards: `cells` are a
             layer's variables.)
+        reverse_state_order: Whether the last cell's states come first, as in Keras
+            before 2.2.3.
     """
 
     stack: tuple[Layer, ...] = arg(converter=_several_cells)
+    reverse_state_order: bool = arg(default=False, converter=boolean, kw_only=True)
 
     def __init__(self, cells: Any = None, **kwargs: Any) -> None:
         given = kwargs.pop("stack", cells)
@@ -95,7 +100,7 @@ class StackedRNNCells(Cell):
 
     @property
     def state_size(self) -> list[Any]:
-        return [size for cell in self.stack for size in _sizes(cell)]
+        return [size for cell in self._in_order(self.stack) for size in _sizes(cell)]
 
     @property
     def output_size(self) -> int:
@@ -119,15 +124,24 @@ class StackedRNNCells(Cell):
         x, *states = inputs
         self.check_states(emitter, states, len(self.state_size))
         given: Sequence[Any] = [None] * len(self.stack) if held is None else held
-        new: list[Value] = []
-        for (prefix, cell), own in zip(self.parts(), given, strict=True):
-            inner = emitter.inside(cell, prefix)
+        old: list[Sequence[Value]] = []
+        for cell in self._in_order(self.stack):
             count = len(_sizes(cell))
-            mine, states = states[:count], states[count:]
+            old.append(states[:count])
+            states = states[count:]
+        new: list[Sequence[Value]] = []
+        for (prefix, cell), own, mine in zip(
+            self.parts(), given, self._in_order(old), strict=True
+        ):
+            inner = emitter.inside(cell, prefix)
             named = {"held": own} if isinstance(cell, Cell) else {}
             x, *after = _returned(cell.emit(inner, inner.cast(x), *mine, **named))
-            new += after
-        return [x, *new]
+            new.append(after)
+        return [x, *(state for states in self._in_order(new) for state in states)]
+
+    def _in_order(self, per_cell: Sequence[_T]) -> Sequence[_T]:
+        """What each cell has, in the order of the states; and back again."""
+        return per_cell[::-1] if self.reverse_state_order else per_cell
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
