@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from graphjit.capture.trainable_flags import with_flags
 from graphjit.errors import FormatError
@@ -13,9 +13,8 @@ from graphjit.keras.saving_hdf5 import keras_2_can_say, note_copies, save_hdf5
 from graphjit.keras.saving_layers import Speaker
 from graphjit.keras.saving_training import compile_config, optimizer_variables
 from graphjit.keras.saving_written import Written
-
-if TYPE_CHECKING:
-    from graphjit.model import Model
+from graphjit.model import Model
+from graphjit.sequential import Sequential
 
 __all__ = ["save_model"]
 
@@ -102,8 +101,12 @@ def _said(model: Model, keras_2: bool) -> tuple[Speaker, Written]:
             hint="register its layers before gj.load, or save it as .gjit",
         )
     model.arrays()  # those that have no value yet get their first one
-    config = model.get_config()
     speaker = Speaker(keras_2)
+    if isinstance(model, Sequential) and len(model.graph.inputs) > 1:
+        # One that begins with a Merge: Keras 1's alone.
+        model = Model(model.inputs, model.outputs, name=model.graph.name)
+        speaker.notes.add("its chain has several inputs: it is written as a graph")
+    config = model.get_config()
     graph = with_flags(model)
     written = speaker.root(model, graph.layers[-1].cls, config)
     if speaker.problems:
