@@ -63,13 +63,6 @@ def merge3(k):
     return k.Model(a, [w, z]), [k.normal(2, 4, 6)]
 
 
-def nested(k):
-    inner = k.chain(k.Dense(4, input_shape=(3,)), k.BatchNormalization())
-    mid = k.chain(inner, k.Dense(5))
-    m = k.chain(mid, k.Dense(2))
-    return m, [k.normal(3, 3)]
-
-
 def nested_fun(k):
     i = k.Input((6,))
     e = k.Model(i, [k.Dense(3, name="e1")(i), k.Dense(2, name="e2")(i)], name="enc")

@@ -30,8 +30,8 @@ from pathlib import Path
 
 import numpy as np
 
-KERAS1 = ("keras1_models",)
-KERAS2 = ("keras2_chains", "keras2_graphs")
+KERAS1 = ("either_models", "keras1_models")
+KERAS2 = ("either_models", "keras2_chains", "keras2_graphs")
 
 #: For each writer the modules of its models, and those that it wrote.
 WRITERS = {
