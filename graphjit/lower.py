@@ -13,7 +13,7 @@ from graphjit.bodies import bodies_of
 from graphjit.data import bind_inputs
 from graphjit.errors import DataError, ShapeError
 from graphjit.id_ranges import id_ranges
-from graphjit.ir import Graph, Node, Value
+from graphjit.ir import Graph, Node, Value, infer_node
 from graphjit.narrow import sequence_of
 from graphjit.ops.base import Array, Op, Random
 from graphjit.types import TensorType
@@ -186,10 +186,10 @@ def _check_types(node: Node, operands: Sequence[Any], cause: Exception) -> None:
     """Raise what the op says of these arrays: their open dims may not fit together."""
     types = [None if a is None else TensorType(a.shape, a.dtype.name) for a in operands]
     try:
-        node.op.infer(*types)
+        infer_node(node.name, node.op, node.operands, types, loc=node.loc)
     except ShapeError as misfit:
         raise DataError(
-            f"{node.op.kind} {node.name!r}: {misfit.message}",
+            misfit.message,
             details=misfit.details,
             hint="the sizes of this data, where the model leaves dims open, do not fit",
         ) from cause

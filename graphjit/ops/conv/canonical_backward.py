@@ -12,7 +12,7 @@ from graphjit.ops.base import Array, Kernel, Rule
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.image_gradient import image_gradient
 from graphjit.ops.conv.kernel_gradient import kernel_gradient
-from graphjit.ops.conv.sliding import NHWC, Pads, Sliding, sliding_of
+from graphjit.ops.conv.sliding import Pads, Sliding, plain_convolution, sliding_of
 from graphjit.ops.wide_sums import widened
 from graphjit.types import TensorType
 
@@ -40,21 +40,10 @@ def convolved(sliding: Sliding, pads: Pads, x: Array, kernel: Array) -> Array:
     return _with_gradients(sliding, pads, x, kernel)
 
 
-def _convolved(sliding: Sliding, pads: Pads, x: Array, kernel: Array) -> Array:
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        sliding.strides,
-        pads,
-        rhs_dilation=sliding.rates,
-        dimension_numbers=NHWC,
-    )
-
-
 def _forward(
     sliding: Sliding, pads: Pads, x: Array, kernel: Array
 ) -> tuple[Array, tuple[Array, Array]]:
-    return _convolved(sliding, pads, x, kernel), (x, kernel)
+    return plain_convolution(sliding, pads, x, kernel), (x, kernel)
 
 
 def gradients(
@@ -80,7 +69,7 @@ def gradients(
 
 
 _with_gradients: Any = functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))(
-    _convolved
+    plain_convolution
 )
 _with_gradients.defvjp(_forward, gradients)
 

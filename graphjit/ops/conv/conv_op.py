@@ -29,6 +29,7 @@ from graphjit.ops.conv.operands import (
     SPATIAL,
     check_operands,
     check_ranks,
+    convolution_flops,
 )
 from graphjit.ops.conv.pointwise_kernel import POINTWISE_DOT
 from graphjit.ops.conv.time_kernel import TIME_AS_ROWS, TIME_COLUMNS
@@ -43,7 +44,7 @@ from graphjit.ops.joining import JoinsOutputs, Joint
 from graphjit.ops.reduce import ReduceSum
 from graphjit.ops.shape import Reshape, Transpose
 from graphjit.ops.windows import Padding, explicit_pads, output_length, span
-from graphjit.types import Dim, TensorType, known_size
+from graphjit.types import Dim, TensorType
 
 __all__ = ["ConvOp"]
 
@@ -142,11 +143,7 @@ class ConvOp(Op, ScalesOutput, JoinsOutputs, FiltersMinimally):
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]
     ) -> int:
-        kernel = operands[1]
-        assert kernel is not None
-        per_output = known_size(kernel.shape[:-1]) or 1
-        sizes = [dim if isinstance(dim, int) else 1 for dim in results[0].shape]
-        return 2 * per_output * (known_size(sizes) or 1)
+        return convolution_flops(operands[1], results[0])
 
     def pads(
         self, x: TensorType, kernel: TensorType

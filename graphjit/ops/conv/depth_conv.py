@@ -17,12 +17,12 @@ from graphjit.errors import ShapeError
 from graphjit.ops.base import Array, Kernel, Op, PackedForm, Rule, register_op
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv.canonical_backward import convolved
-from graphjit.ops.conv.operands import check_operands
-from graphjit.ops.conv.sliding import NHWC, Pads, Sliding
+from graphjit.ops.conv.operands import check_operands, convolution_flops
+from graphjit.ops.conv.sliding import Pads, Sliding, plain_convolution
 from graphjit.ops.shape import Reshape, Transpose
 from graphjit.ops.wide_sums import widened
 from graphjit.ops.windows import Padding, explicit_pads, output_length, span
-from graphjit.types import TensorType, known_size
+from graphjit.types import TensorType
 
 __all__ = ["DEPTH_IN_CHANNELS", "DepthConv"]
 
@@ -55,10 +55,9 @@ class DepthConv(Op):
         *_, joined, filters = kernel.shape
         if not isinstance(joined, int) or joined % self.taps:
             raise ShapeError(f"{joined} channels are not those of {self.taps} taps")
-        full = kernel.with_shape((self.taps, *kernel.shape[:2], joined // self.taps))
-        full = full.with_shape((*full.shape, filters))
+        channels = joined // self.taps
         check_operands(
-            x, full, bias, axes="DHWIO", channels=joined // self.taps, filters=filters
+            x, kernel, bias, axes="DHWIO", channels=channels, filters=filters
         )
         pads = self.padding
         lengths = [
@@ -75,17 +74,7 @@ class DepthConv(Op):
         return x.with_shape((x.shape[0], *lengths, filters))
 
     def lower(self, x: Array, kernel: Array, bias: Array | None = None) -> Array:
-        def convolve(sliding: Sliding, pads: Pads, images: Array, taps: Array) -> Array:
-            return jax.lax.conv_general_dilated(
-                images,
-                taps,
-                sliding.strides,
-                pads,
-                rhs_dilation=sliding.rates,
-                dimension_numbers=NHWC,
-            )
-
-        return self.by(convolve, x, kernel, bias)
+        return self.by(plain_convolution, x, kernel, bias)
 
     def by(
         self,
@@ -117,10 +106,7 @@ class DepthConv(Op):
     def flops(
         self, operands: Sequence[TensorType | None], results: Sequence[TensorType]
     ) -> int:
-        kernel = operands[1]
-        assert kernel is not None
-        sizes = [dim if isinstance(dim, int) else 1 for dim in results[0].shape]
-        return 2 * (known_size(kernel.shape[:-1]) or 1) * (known_size(sizes) or 1)
+        return convolution_flops(operands[1], results[0])
 
 
 def _can(op: Any, types: Sequence[TensorType | None]) -> bool:

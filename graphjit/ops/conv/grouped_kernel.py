@@ -33,7 +33,7 @@ from graphjit.ops.base import (
 from graphjit.ops.bias import with_bias
 from graphjit.ops.conv import image_gradient, kernel_gradient
 from graphjit.ops.conv.one_axis import as_rows
-from graphjit.ops.conv.sliding import NHWC, Sliding, sliding_of
+from graphjit.ops.conv.sliding import Sliding, plain_convolution, sliding_of
 from graphjit.ops.wide_sums import widened
 from graphjit.types import TensorType
 
@@ -102,7 +102,7 @@ def _merged(groups: int, *channels: int) -> int:
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _grouped(blocks: _Blocks, x: Array, kernel: Array) -> Array:
     dense, count = _dense(blocks, kernel), blocks.count
-    convolved = functools.partial(_convolved, blocks)
+    convolved = functools.partial(plain_convolution, blocks.sliding, blocks.pads)
     if count <= _MOST_UNROLLED:
         parts = map(convolved, *(jnp.split(a, count, -1) for a in (x, dense)))
         return jnp.concatenate(list(parts), -1)
@@ -115,18 +115,6 @@ def _grouped(blocks: _Blocks, x: Array, kernel: Array) -> Array:
 
     one = jax.eval_shape(part, 0)
     return _loop(count, with_part, _empty(one, count))
-
-
-def _convolved(blocks: _Blocks, x: Array, kernel: Array) -> Array:
-    """One dense convolution."""
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        blocks.sliding.strides,
-        blocks.pads,
-        rhs_dilation=blocks.sliding.rates,
-        dimension_numbers=NHWC,
-    )
 
 
 def _forward(

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from graphjit.errors import ShapeError
-from graphjit.types import Dim, TensorType
+from graphjit.types import Dim, TensorType, known_size
 
-__all__ = ["FORMAT_HINT", "SPATIAL", "check_operands", "check_ranks"]
+__all__ = [
+    "FORMAT_HINT",
+    "SPATIAL",
+    "check_operands",
+    "check_ranks",
+    "convolution_flops",
+]
 
 #: Letters of the spatial axes; an image of rank r has the last r of them.
 SPATIAL = "DHW"
@@ -60,3 +66,11 @@ def check_ranks(x: TensorType, kernel: TensorType, rank: int) -> None:
         raise ShapeError(message)
     if kernel.rank != rank + 2:
         raise ShapeError(f"expected a kernel of rank {rank + 2}, received {kernel}")
+
+
+def convolution_flops(kernel: TensorType | None, result: TensorType) -> int:
+    """A product and a sum for every weight that one filter has, at every result."""
+    assert kernel is not None
+    per_output = known_size(kernel.shape[:-1]) or 1
+    sizes = [dim if isinstance(dim, int) else 1 for dim in result.shape]
+    return 2 * per_output * (known_size(sizes) or 1)

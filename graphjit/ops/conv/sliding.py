@@ -18,6 +18,7 @@ __all__ = [
     "Pads",
     "Sliding",
     "fitted",
+    "plain_convolution",
     "product",
     "sliding_of",
     "with_pads",
@@ -65,6 +66,22 @@ def sliding_of(op: Any, x: Array, kernel: Array) -> tuple[Sliding, Pads]:
     assert pads is not None
     before = (pads[0][0], pads[1][0])
     return Sliding(op.strides, before, rates), pads
+
+
+def plain_convolution(sliding: Sliding, pads: Pads, x: Array, kernel: Array) -> Array:
+    """The convolution itself, without gradients of its own.
+
+    Shapes:
+        x: (n, h, w, c)   kernel: (kh, kw, c, k)  ->  (n, h', w', k)
+    """
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        sliding.strides,
+        pads,
+        rhs_dilation=sliding.rates,
+        dimension_numbers=NHWC,
+    )
 
 
 def fitted(

@@ -21,7 +21,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -227,7 +227,7 @@ def _added_blocks(windows: _Windows, kernel: Array, blocks: Array) -> Array:
     """
     rank = len(windows.strides)
     inputs = blocks.shape[1 : rank + 1]
-    counts, lengths = _blocks_of(windows, kernel)
+    counts, lengths, places, sides = _blocks_of(windows, kernel, inputs)
     terms: list[Array] = []
     for at in itertools.product(*map(range, counts)):
         start = [number * length for number, length in zip(at, lengths, strict=True)]
@@ -241,10 +241,8 @@ def _added_blocks(windows: _Windows, kernel: Array, blocks: Array) -> Array:
         block = blocks[index].reshape(*blocks.shape[: rank + 1], -1)
         terms.append(_padded(block, config) if max(counts) > 1 else block)
     total = functools.reduce(jnp.add, terms)
-    places = [length + count - 1 for length, count in zip(inputs, counts, strict=True)]
     apart = total.reshape(-1, *places, *lengths)
     order = [axis for at in range(rank) for axis in (1 + at, 1 + rank + at)]
-    sides = [count * s for count, s in zip(places, windows.strides, strict=True)]
     whole = jnp.transpose(apart, (0, *order)).reshape(blocks.shape[0], *sides, -1)
     return _padded(whole, _cut(windows, sides))
 
@@ -258,9 +256,7 @@ def _seen_in_blocks(
         slope: (n, h', w', k)  ->  (n, h, w, u * sh, v * sw * k)
     """
     rank = len(inputs)
-    counts, lengths = _blocks_of(windows, kernel)
-    places = [length + count - 1 for length, count in zip(inputs, counts, strict=True)]
-    sides = [count * s for count, s in zip(places, windows.strides, strict=True)]
+    counts, lengths, places, sides = _blocks_of(windows, kernel, inputs)
     undone = [(-before, -after, 0) for before, after, _ in _cut(windows, sides)]
     pairs = [n for pair in zip(places, lengths, strict=True) for n in pair]
     apart = _padded(slope, undone).reshape(slope.shape[0], *pairs)
@@ -275,11 +271,33 @@ def _seen_in_blocks(
     return joined
 
 
-def _blocks_of(windows: _Windows, kernel: Array) -> tuple[list[int], list[int]]:
-    """How many blocks there are along each axis, (u, v), and how long: (sh, sw * k)."""
+class _Blocks(NamedTuple):
+    """How blocks lie, per spatial axis.
+
+    Attributes:
+        counts: How many an input adds: (u, v).
+        lengths: Of one: (sh, sw * k).
+        places: Where there are any, from the first input's on.
+        sides: Of the image that they make.
+    """
+
+    counts: list[int]
+    lengths: list[int]
+    places: list[int]
+    sides: list[int]
+
+
+def _blocks_of(windows: _Windows, kernel: Array, inputs: Sequence[int]) -> _Blocks:
+    """How the blocks of so many inputs lie; the kernel has whole ones."""
     strides = windows.strides
     counts = [tap // s for tap, s in zip(kernel.shape, strides, strict=False)]
-    return counts, [*strides[:-1], strides[-1] * kernel.shape[-2]]
+    places = [length + count - 1 for length, count in zip(inputs, counts, strict=True)]
+    return _Blocks(
+        counts,
+        [*strides[:-1], strides[-1] * kernel.shape[-2]],
+        places,
+        [count * s for count, s in zip(places, strides, strict=True)],
+    )
 
 
 def _cut(windows: _Windows, sides: Sequence[int]) -> list[tuple[int, int, int]]:
