@@ -1,8 +1,9 @@
-"""Measuring the kernels of a model's own ops on this device."""
+"""Measuring the kernels of a model's own ops, and its program, on this device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -11,12 +12,14 @@ import numpy as np
 from graphjit.bodies import bodies_of
 from graphjit.builder import Builder
 from graphjit.ir import Graph, Node
-from graphjit.lower import lower_flat, x64_scope
+from graphjit.lower import lower_flat, uses_rng, x64_scope
+from graphjit.passes.prologue import split_prologue
+from graphjit.program_options import chosen_option, known_options
 from graphjit.stopwatch import device_name, medians_ms
-from graphjit.tuning import Choice, Tuning, at_batch, key_of
+from graphjit.tuning import PROGRAM, Choice, Tuning, at_batch, key_of
 from graphjit.types import TensorType, is_floating
 
-__all__ = ["autotune"]
+__all__ = ["autotune", "autotune_program"]
 
 #: A kernel replaces the rules' choice where it is this much faster.
 LEAST_GAIN = 1.1
@@ -56,6 +59,43 @@ def autotune(
         choices[key] = Choice(*key, best, usual / times[best])
     device = device_name()
     return Tuning(platform, device, batch_size, tuple(choices.values()))
+
+
+def autotune_program(graph: Graph, tuning: Tuning, budget_s: float = 2.0) -> Tuning:
+    """Measure the options that XLA may compile a graph's program with.
+
+    The whole program is run on random weights and data, with each set of options and
+    without any, in turns.
+
+    Args:
+        graph: An optimized graph, with the kernels of `tuning`.
+        tuning: What was measured of its ops.
+        budget_s: About how many seconds it may take, compiling left out.
+
+    Returns:
+        The tuning with a choice for the program; as it was where no option may pay, or
+        a length is unknown.
+    """
+    _, main = split_prologue(graph)
+    options = known_options(main, tuning.platform)
+    params = [param.type for param in main.params]
+    inputs = [at_batch(entry.type, tuning.batch_size) for entry in main.inputs]
+    if not options or uses_rng(main) or not all(t and _is_known(t) for t in inputs):
+        return tuning
+    rng = np.random.default_rng(0)
+    with x64_scope(main):
+        weights = [jax.device_put(_data(rng, type_)) for type_ in params]
+        arrays = [jax.device_put(_data(rng, type_)) for type_ in inputs if type_]
+        programs = {"": _compiled(main, arrays, weights)}
+        for option in options:
+            programs[option.name] = _compiled(main, arrays, weights, option.options)
+        times = medians_ms(programs, budget_s)
+    chosen, _ = chosen_option(main, tuning.platform)
+    usual, best = chosen.name if chosen else "", min(times, key=lambda n: times[n])
+    if times[usual] < LEAST_GAIN * times[best]:
+        best = usual
+    choice = Choice(PROGRAM, (), best, times[usual] / times[best])
+    return replace(tuning, choices=(*tuning.choices, choice))
 
 
 def _nodes(graph: Graph) -> Iterator[tuple[Node, list[TensorType | None]]]:
@@ -110,11 +150,17 @@ def _data(rng: np.random.Generator, type_: TensorType) -> Any:
     return np.zeros(shape, type_.dtype)
 
 
-def _compiled(graph: Graph, arrays: Sequence[Any]) -> Callable[[], Any]:
+def _compiled(
+    graph: Graph,
+    arrays: Sequence[Any],
+    weights: Sequence[Any] = (),
+    options: Mapping[str, str] | None = None,
+) -> Callable[[], Any]:
     flat = lower_flat(graph)
 
-    def outputs(given: Sequence[Any]) -> Any:
-        return flat((), given).outputs
+    def outputs(held: Sequence[Any], given: Sequence[Any]) -> Any:
+        return flat(held, given).outputs
 
-    compiled: Any = jax.jit(outputs).lower(arrays).compile()
-    return lambda: compiled(arrays)
+    program: Any = jax.jit(outputs, compiler_options=dict(options) if options else None)
+    compiled = program.lower(weights, arrays).compile()
+    return lambda: compiled(weights, arrays)

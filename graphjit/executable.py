@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from graphjit.autotune import autotune as measure_kernels
+from graphjit.autotune import autotune_program
 from graphjit.buckets import (
     Call,
     batch_sizes,
@@ -40,6 +41,7 @@ from graphjit.passes.base import Pass, PassLog
 from graphjit.passes.pipeline import INFERENCE, current_platform, run
 from graphjit.passes.prologue import split_prologue
 from graphjit.passes.select_kernels import SelectKernels
+from graphjit.program_options import chosen_option
 from graphjit.ready_inputs import ready_inputs
 from graphjit.report import report
 from graphjit.tuning import Tuning
@@ -65,6 +67,7 @@ class Executable:
         target: The platform it was compiled for.
         ids: Which inputs hold ids, and in which range.
         tuning: The measured kernels it uses; None where the rules alone chose.
+        option: The compiler options it is compiled with; None: as XLA does by itself.
         sizes: The batch sizes it compiles for; None: every size it is given.
         draws: Whether its calls draw random numbers, and need a key.
     """
@@ -93,8 +96,10 @@ class Executable:
         self.draws = uses_rng(self.graph)
         self.ids = id_ranges(source)
         self._pack = HostOrCompiled(self._run_prologue, target)
+        self.option, self._why = chosen_option(self.graph, target, tuning)
         self._main: Callable[..., tuple[jax.Array, ...]] = jax.jit(
-            _positional(self.graph, updated, packed)
+            _positional(self.graph, updated, packed),
+            compiler_options=dict(self.option.options) if self.option else None,
         )
         self.sizes = batch_sizes(self.graph, buckets)
         self._ready = ready_inputs(self.graph.inputs, self.ids)
@@ -378,16 +383,22 @@ class Executable:
             f"graph {self._source.name!r} for {self.target}",
             batch_size,
             prologue=self.prologue,
-            sizes=self._explain_sizes(),
+            programs=self._explain_programs(),
             tuning=self.tuning,
         )
 
-    def _explain_sizes(self) -> str:
+    def _explain_programs(self) -> list[str]:
+        lines: list[str] = []
         if self.sizes is None:
             why = tied_rows(self.graph) or "as asked for"
-            return f"batch sizes: a program for each ({why})"
-        shown = ", ".join(str(size) for size in self.sizes.sizes if size <= 1024)
-        return f"batch sizes: programs for {shown}, …; others are cut or filled up"
+            lines += [f"batch sizes: a program for each ({why})"]
+        else:
+            few = ", ".join(str(size) for size in self.sizes.sizes if size <= 1024)
+            others = "others are cut or filled up"
+            lines += [f"batch sizes: programs for {few}, …; {others}"]
+        if self.option is not None:
+            lines += [f"compiled with {self.option.name} ({self._why})"]
+        return lines
 
 
 def compile_graph(
@@ -431,6 +442,8 @@ def compile_graph(
             for p in sequence
         ]
     optimized, log = run(graph, sequence, target=chosen)
+    if autotune and tuning is not None:
+        tuning = autotune_program(optimized, tuning)
     return Executable(graph, optimized, log, chosen, tuning, buckets)
 
 

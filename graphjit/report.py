@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from graphjit.cost import cost_of
 from graphjit.ir import Graph
@@ -20,7 +21,7 @@ def report(
     batch_size: int = 1,
     *,
     prologue: Graph | None = None,
-    sizes: str = "",
+    programs: Sequence[str] = (),
     tuning: Tuning | None = None,
 ) -> str:
     """Per pass what it did and refused and why; op counts before and after.
@@ -32,7 +33,7 @@ def report(
         title: The first line.
         batch_size: The batch that the cost is counted for.
         prologue: What is run once per set of weights.
-        sizes: A line about the batch sizes that programs are compiled for.
+        programs: Lines about the programs that are compiled of it.
         tuning: The measured kernels.
     """
     old = Counter(node.op.kind for node in before.nodes)
@@ -48,7 +49,7 @@ def report(
             f"transposes: {old['transpose']} -> {new['transpose']}",
             f"batch of {batch_size}: {cost.flops:,} FLOPs, {cost.weight_bytes:,} bytes "
             f"of weights, {cost.activation_bytes:,} bytes of activations",
-            *([sizes] if sizes else []),
+            *programs,
             "",
             str(log),
             "",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from graphjit.ops.base import Op
 from graphjit.printer import op_text
 from graphjit.types import BATCH, TensorType
 
-__all__ = ["Choice", "Tuning", "at_batch", "key_of"]
+__all__ = ["PROGRAM", "Choice", "Tuning", "at_batch", "key_of"]
+
+#: In the place of an op: the choice is a compiler option, for the program as a whole.
+PROGRAM: Final = "program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +21,11 @@ class Choice:
     """One op on certain types, and what measuring said.
 
     Attributes:
-        op: The op with its attributes, as a printed graph has it.
+        op: The op with its attributes, as a printed graph has it; or `PROGRAM`.
         operands: The types of its operands, all dims numbers; "_" for one left out.
-        kernel: The kernel that was fastest; "" for the plain lowering.
+            None for a program.
+        kernel: The kernel that was fastest; "" for the plain lowering. For a program
+            the name of a set of compiler options; "" for none.
         gain: How many times faster it was than what the rules choose.
     """
 
@@ -30,7 +36,8 @@ class Choice:
 
     def __str__(self) -> str:
         kernel = self.kernel or "plain"
-        return f"{self.op}({', '.join(self.operands)}): {kernel}, {self.gain:.2f}x"
+        operands = f"({', '.join(self.operands)})" if self.op != PROGRAM else ""
+        return f"{self.op}{operands}: {kernel}, {self.gain:.2f}x"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,11 @@ class Tuning:
         return self._table.get(
             key_of(op, [at_batch(t, self.batch_size) for t in types])
         )
+
+    @property
+    def program(self) -> Choice | None:
+        """The choice of compiler options; None: nothing was measured."""
+        return self._table.get((PROGRAM, ()))
 
     def __repr__(self) -> str:
         return (

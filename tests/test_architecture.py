@@ -76,6 +76,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("tuning", "stopwatch", "provenance"),
     ("passes", "passes.*"),
     ("lower", "data"),
+    ("program_options",),
     ("autotune", "report", "host_arithmetic"),
     ("executable", "buckets", "ready_inputs", "warming"),
     (
