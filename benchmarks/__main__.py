@@ -19,6 +19,7 @@ NAMES = (
     "executable_overhead",
     "batch_stream",
     "training_loop",
+    "rolled_blocks",
     "mobilenet_v2",
     "suite",
 )
