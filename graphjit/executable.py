@@ -10,8 +10,6 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from graphjit.autotune import autotune as measure_kernels
-from graphjit.autotune import autotune_program
 from graphjit.buckets import (
     Call,
     batch_sizes,
@@ -23,7 +21,7 @@ from graphjit.buckets import (
 )
 from graphjit.cost import Cost, cost_of
 from graphjit.data import bind_inputs, free_batch, rows_per_call
-from graphjit.errors import CaptureError, DataError, expected
+from graphjit.errors import DataError
 from graphjit.host_arithmetic import HostOrCompiled
 from graphjit.id_ranges import id_ranges
 from graphjit.ir import Graph, Param
@@ -37,18 +35,16 @@ from graphjit.lower import (
     uses_rng,
     x64_scope,
 )
-from graphjit.passes.base import Pass, PassLog
-from graphjit.passes.pipeline import INFERENCE, current_platform, run
+from graphjit.passes.base import PassLog
 from graphjit.passes.prologue import split_prologue
-from graphjit.passes.select_kernels import SelectKernels
-from graphjit.program_options import chosen_option
+from graphjit.program_options import Program, chosen_option
 from graphjit.ready_inputs import ready_inputs
 from graphjit.report import report
 from graphjit.tuning import Tuning
 from graphjit.variables import device_copy, flatten, leaf, nest
 from graphjit.warming import known_shape, row_shapes, warm_inputs
 
-__all__ = ["Executable", "compile_graph"]
+__all__ = ["Executable"]
 
 _NUMPY: Final[Any] = np.ndarray
 
@@ -97,9 +93,9 @@ class Executable:
         self.ids = id_ranges(source)
         self._pack = HostOrCompiled(self._run_prologue, target)
         self.option, self._why = chosen_option(self.graph, target, tuning)
-        self._main: Callable[..., tuple[jax.Array, ...]] = jax.jit(
-            _positional(self.graph, updated, packed),
-            compiler_options=dict(self.option.options) if self.option else None,
+        flat = _positional(self.graph, updated, packed)
+        self._main: Callable[..., tuple[jax.Array, ...]] = (
+            jax.jit(flat) if self.option is None else Program(flat, self.option)
         )
         self.sizes = batch_sizes(self.graph, buckets)
         self._ready = ready_inputs(self.graph.inputs, self.ids)
@@ -399,52 +395,6 @@ class Executable:
         if self.option is not None:
             lines += [f"compiled with {self.option.name} ({self._why})"]
         return lines
-
-
-def compile_graph(
-    graph: Graph,
-    target: str | None = None,
-    passes: Sequence[Pass] | None = None,
-    *,
-    autotune: bool = False,
-    batch_size: int = 1,
-    tuning: Tuning | None = None,
-    buckets: bool | Sequence[int] = True,
-) -> Executable:
-    """An executable of a graph, with no weights bound yet.
-
-    Args:
-        graph: A captured (training) graph.
-        target: The platform; None for the one JAX runs on.
-        passes: What to run; None for `INFERENCE`.
-        autotune: Measure the kernels of this graph's ops on this device.
-        batch_size: The batch size that `autotune` measures at.
-        tuning: What was measured before.
-        buckets: The batch sizes to compile for, as `graphjit.jit` has it.
-
-    Raises:
-        CaptureError: `autotune` is asked for another platform than JAX's, or a batch
-            size is no count.
-    """
-    chosen = target or current_platform()
-    sequence = INFERENCE if passes is None else passes
-    if autotune:
-        if chosen != current_platform():
-            here = repr(current_platform())
-            expected(CaptureError, "autotune measures here: target", here, target)
-        if batch_size < 1:
-            expected(CaptureError, "batch_size", "an int >= 1", batch_size)
-        by_rules, _ = run(graph, sequence, target=chosen)
-        tuning = measure_kernels(by_rules, batch_size, chosen)
-    if tuning is not None:
-        sequence = [
-            replaced(p, tuning=tuning) if isinstance(p, SelectKernels) else p
-            for p in sequence
-        ]
-    optimized, log = run(graph, sequence, target=chosen)
-    if autotune and tuning is not None:
-        tuning = autotune_program(optimized, tuning)
-    return Executable(graph, optimized, log, chosen, tuning, buckets)
 
 
 def _positional(

@@ -36,8 +36,9 @@ from graphjit.capture.replay import masked_graph
 from graphjit.capture.tensor import Tensor
 from graphjit.capture.tracer import Captured, SubModel, capture
 from graphjit.capture.trainable_flags import with_flags
+from graphjit.compiling import compile_graph
 from graphjit.errors import CaptureError, ShapeError, expected
-from graphjit.executable import Executable, compile_graph
+from graphjit.executable import Executable
 from graphjit.ir import Graph
 from graphjit.lower import Lowered, Step, lower, rng_key, x64_scope
 from graphjit.model_text import WithText

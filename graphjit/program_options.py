@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from graphjit.ir import Graph, Node
 from graphjit.ops.conv.conv_op import ConvOp
@@ -21,7 +22,7 @@ from graphjit.ops.elementwise import Relu, Sigmoid, Tanh
 from graphjit.tuning import Tuning
 from graphjit.types import TensorType
 
-__all__ = ["OPTIONS", "ProgramOption", "chosen_option", "known_options"]
+__all__ = ["OPTIONS", "Program", "ProgramOption", "chosen_option", "known_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,29 @@ def chosen_option(
         elif option.when(graph):
             return option, option.measured
     return None, ""
+
+
+class Program:
+    """A function jitted with an option's settings where it is a program of its own.
+
+    JAX takes settings for outermost programs alone. Inside another function that JAX
+    traces it becomes a part of that function's program, and is compiled as that is.
+    """
+
+    def __init__(self, function: Callable[..., Any], option: ProgramOption) -> None:
+        self._own: Any = jax.jit(function, compiler_options=dict(option.options))
+        self._part: Any = jax.jit(function)
+
+    def __call__(self, *given: Any) -> Any:
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(given)):
+            return self._part(*given)
+        # Of what is known already the results are, too, while something is traced.
+        with jax.ensure_compile_time_eval():
+            return self._own(*given)
+
+    def lower(self, *given: Any) -> Any:
+        """The program for arguments of these types, to be compiled ahead of time."""
+        return self._own.lower(*given)
 
 
 @lru_cache

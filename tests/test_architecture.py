@@ -79,6 +79,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("program_options",),
     ("autotune", "report", "host_arithmetic"),
     ("executable", "buckets", "ready_inputs", "warming"),
+    ("compiling",),
     (
         "training",
         "training.*",

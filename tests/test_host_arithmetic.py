@@ -13,7 +13,7 @@ import pytest
 import graphjit as gj
 import graphjit.layers as L  # noqa: N812
 from graphjit import host_arithmetic
-from graphjit.executable import compile_graph
+from graphjit.compiling import compile_graph
 from graphjit.host_arithmetic import HostOrCompiled
 
 

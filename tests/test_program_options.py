@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -127,6 +128,45 @@ def test_a_compiler_that_does_not_know_them_is_not_asked(
     exe = gj.jit(joined())
     assert exe.option is None
     assert exe(data()).shape == (2, 5)
+
+
+INSIDE: Mapping[str, Callable[[gj.Executable, Any], Any]] = {
+    "jit": lambda exe, x: jax.jit(lambda x: exe(x))(x),
+    "jit of a constant": lambda exe, x: jax.jit(lambda y: exe(x) + y)(0.0),
+    "vmap": lambda exe, x: jax.vmap(exe)(x[:, None])[:, 0],
+    "jvp": lambda exe, x: jax.jvp(exe, (x,), (x,))[0],
+    "loop": lambda exe, x: jax.lax.map(lambda row: exe(row[None])[0], x),
+}
+
+
+@pytest.mark.parametrize("how", INSIDE)
+def test_inside_another_program_they_are_left_out(how: str) -> None:
+    exe = gj.jit(joined())
+    assert exe.option is LIBRARY_EPILOGUES
+    x = jax.numpy.asarray(data())
+    found = INSIDE[how](exe, x)
+    np.testing.assert_allclose(found, np.asarray(exe(x)), rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_are_taken_of_them_too() -> None:
+    model = joined()
+    x = jax.numpy.asarray(data())
+    plain = lower(gj.passes.run(model.graph, (gj.passes.ToInference(),))[0])
+    variables = model.variables
+
+    def by_plain(x: Any) -> Any:
+        return plain(variables["params"], variables["state"], x).outputs[:, 2].sum()
+
+    exe = gj.jit(model)
+    for transformed in (jax.grad, lambda f: jax.jit(jax.grad(f))):
+        found = transformed(lambda x: exe(x)[:, 2].sum())(x)
+        wanted = np.asarray(jax.grad(by_plain)(x))
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-6)
+
+
+def test_programs_are_compiled_ahead_of_time() -> None:
+    exe = gj.jit(joined()).warm([1, 4])
+    assert exe(data(4)).shape == (4, 5)
 
 
 # --- the same results ---------------------------------------------------------------

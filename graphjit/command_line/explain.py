@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from graphjit.command_line.output import say
 from graphjit.command_line.source import Source
-from graphjit.executable import compile_graph
+from graphjit.compiling import compile_graph
 from graphjit.model import Model
 from graphjit.passes.base import Pass
 from graphjit.passes.freeze import Freeze

@@ -12,9 +12,10 @@ import numpy as np
 
 from graphjit.buckets import LARGEST_PIECE, bucket_of
 from graphjit.callbacks import CallbackList, History, checked
+from graphjit.compiling import compile_graph
 from graphjit.data import rows_per_call
 from graphjit.errors import CaptureError, DataError, expected
-from graphjit.executable import Executable, compile_graph
+from graphjit.executable import Executable
 from graphjit.id_ranges import id_ranges
 from graphjit.ir import Output
 from graphjit.lower import is_wide, rng_key, x64_scope
