@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,9 @@ _MOST_CHANNELS = 32
 
 #: With more blocks than this they go through a loop: it compiles once.
 _MOST_UNROLLED = 3
+
+#: That no index counts from the end is one program less to compile.
+_FROM_THE_FRONT: Final[Any] = {"allow_negative_indices": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +110,17 @@ def _grouped(blocks: _Blocks, x: Array, kernel: Array) -> Array:
         parts = map(convolved, *(jnp.split(a, count, -1) for a in (x, dense)))
         return jnp.concatenate(list(parts), -1)
 
-    def part(at: Array | int) -> Array:
-        return convolved(_block(x, count, at), _block(dense, count, at))
+    def part(at: Array | int, image: Array) -> Array:
+        return convolved(_block(image, count, at), _block(dense, count, at))
+
+    # A block of the result takes the place of the block of x, which no other reads.
+    empty = _empty(jax.eval_shape(part, 0, x), count)
+    in_place = (empty.shape, empty.dtype) == (x.shape, x.dtype)
 
     def with_part(at: Array, y: Array) -> Array:
-        return _with_block(y, count, at, part(at))
+        return _with_block(y, count, at, part(at, y if in_place else x))
 
-    one = jax.eval_shape(part, 0)
-    return _loop(count, with_part, _empty(one, count))
+    return _loop(count, with_part, x if in_place else jnp.zeros_like(empty))
 
 
 def _forward(
@@ -186,18 +192,24 @@ def _slopes_of_block(
 def _block(x: Array, count: int, at: Array | int) -> Array:
     """One of `count` blocks of the last axis."""
     width = x.shape[-1] // count
-    return jax.lax.dynamic_slice_in_dim(x, at * width, width, -1)
+    sizes = (*x.shape[:-1], width)
+    return jax.lax.dynamic_slice(x, _start(x, width, at), sizes, **_FROM_THE_FRONT)
 
 
 def _with_block(x: Array, count: int, at: Array, block: Array) -> Array:
     """`x` with one of `count` blocks of the last axis replaced."""
-    start = at * (x.shape[-1] // count)
-    return jax.lax.dynamic_update_slice_in_dim(x, block, start, -1)
+    start = _start(x, x.shape[-1] // count, at)
+    return jax.lax.dynamic_update_slice(x, block, start, **_FROM_THE_FRONT)
 
 
-def _empty(block: Any, count: int) -> Array:
-    """A place for `count` blocks side by side."""
-    return jnp.zeros((*block.shape[:-1], count * block.shape[-1]), block.dtype)
+def _start(x: Array, width: int, at: Array | int) -> tuple[Array | int, ...]:
+    return *(0 for _ in x.shape[1:]), at * width
+
+
+def _empty(block: Any, count: int) -> jax.ShapeDtypeStruct:
+    """`count` blocks side by side."""
+    shape = (*block.shape[:-1], count * block.shape[-1])
+    return jax.ShapeDtypeStruct(shape, block.dtype)
 
 
 def _loop(count: int, body: Any, start: Any) -> Any:
