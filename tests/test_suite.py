@@ -13,6 +13,7 @@ import graphjit as gj
 from benchmarks.suite import __main__ as command
 from benchmarks.suite import contest, page, peers, plan
 from benchmarks.suite.candidates import loaded
+from benchmarks.suite.flax_nets import flax_call
 from benchmarks.suite.nets import NETS, Built, Net, built, chosen
 from benchmarks.suite.table import Row, in_words, merge, read, rows_of
 from benchmarks.suite.twin import channels_first, moved
@@ -62,6 +63,19 @@ def test_twins_give_what_the_networks_give(net: Net) -> None:
         wanted = moved(wanted)
     answer = np.asarray(first(moved(x)))
     np.testing.assert_allclose(answer, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_networks_in_flax_give_what_the_networks_give() -> None:
+    written: list[str] = []
+    for net in OWN:
+        given = _tiny(net)
+        by_flax = flax_call(given)
+        if by_flax is not None:
+            x = net.data(net.tiny, 3)
+            answer = np.asarray(loaded(given)(x))
+            np.testing.assert_allclose(np.asarray(by_flax(x)), answer, atol=1e-6)
+            written.append(net.name)
+    assert written == ["cnn6", "mlp"]
 
 
 def test_a_reshape_that_mixes_places_has_no_twin() -> None:

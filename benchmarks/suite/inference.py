@@ -13,6 +13,7 @@ import numpy as np
 import graphjit as gj
 from benchmarks.suite import candidates, onnx_peers, peers
 from benchmarks.suite.contest import Candidate, Contest, Here, alone, check
+from benchmarks.suite.flax_nets import flax_call
 from benchmarks.suite.nets import Built, Net
 from benchmarks.suite.plan import Plan
 from benchmarks.suite.table import Row, rows_of
@@ -48,6 +49,9 @@ def contests(built: Built, plan: Plan, stack: contextlib.ExitStack) -> list[Cont
         on_jax["plain"] = candidates.plain_call(model)
     if "keras-jax" in wanted and keras is not None:
         on_jax["keras-jax"] = candidates.keras_call(keras, built)
+    by_flax = flax_call(built) if "flax" in wanted else None
+    if by_flax is not None:
+        on_jax["flax"] = by_flax
     path = None
     notes: list[str] = []
     if {"onnxruntime", "openvino"} & set(wanted):

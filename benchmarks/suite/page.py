@@ -45,7 +45,7 @@ _SECTIONS: Final = {
         "Inference",
         "Weights, input and the result's place are the same for everybody. "
         "`keras-jax` is Keras 3's `jit(stateless_call)`, `plain` is graphjit without "
-        "its passes.",
+        "its passes, `flax` the network written in Flax (NNX), where it is.",
     ),
     "training": (
         "One training step",
@@ -148,6 +148,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
 _CANDIDATES: Final = (
     "plain",
     "keras-jax",
+    "flax",
     "keras-tensorflow",
     "keras-torch",
     "onnxruntime",

@@ -19,6 +19,7 @@ __all__ = ["PEERS", "Away", "Process", "lacking", "onnx_file"]
 #: By name, the packages it needs.
 PEERS: dict[str, tuple[str, ...]] = {
     "keras-jax": ("keras",),
+    "flax": ("flax",),
     "keras-tensorflow": ("keras", "tensorflow"),
     "keras-torch": ("keras", "torch"),
     "onnxruntime": ("onnxruntime", "keras", "tensorflow", "tf2onnx"),
