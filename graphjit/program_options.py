@@ -59,7 +59,7 @@ class ProgramOption:
 #: 0.5 to 0.9 of the speed for depthwise sums, norms, attention, LeakyReLU.
 _FUSED: Final = frozenset(
     "add average_pool concatenate conv conv_transpose dense max_pool pad reduce_mean "
-    "reshape softmax upsample".split()
+    "reshape softmax transpose upsample".split()
 )
 
 #: Functions of an epilogue that it knows: no `where`, as LeakyReLU or ReLU6 have it.

@@ -64,6 +64,17 @@ def test_joined_convolutions_are_compiled_with_their_epilogues() -> None:
     assert set(kinds) == {"kCustom"}
 
 
+def test_channels_first_is_as_channels_last() -> None:
+    x = gj.Input((20, 16, 16), name="x")
+    first: Any = {"padding": "same", "activation": "relu"}
+    first["data_format"] = "channels_first"
+    left, right = (L.Conv2D(24, 3, **first)(x) for _ in range(2))
+    y = L.Conv2D(18, 3, **first)(L.Concatenate(axis=1)([left, right]))
+    exe = gj.jit(gj.Model(x, y))
+    assert {node.op.kind for node in exe.graph.nodes} >= {"transpose"}
+    assert exe.option is LIBRARY_EPILOGUES
+
+
 def test_without_a_rule_nothing_is_asked_for() -> None:
     exe = gj.jit(chain())
     assert exe.option is None
