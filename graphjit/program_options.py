@@ -122,8 +122,8 @@ LIBRARY_EPILOGUES: Final = ProgramOption(
     ),
     _dense_convolutions,
     _joined_convolutions,
-    "joined by concatenation, b1 and b8: Inception 1.15-1.48x, U-Net 1.27-1.34x, "
-    "SqueezeNet 0.96-1.19x; otherwise, b1 to b32, 0.93-1.5x",
+    "joined by concatenation, b1 and b8: Inception 1.15-1.50x, U-Net 1.19-1.37x, "
+    "SqueezeNet 0.87-1.19x; otherwise, b1 to b32, 0.93-1.5x",
 )
 
 OPTIONS: Final = (LIBRARY_EPILOGUES,)

@@ -9,7 +9,7 @@ import gc
 import itertools
 import os
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ profiles.compile_quickly()
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-from graphjit import config  # noqa: E402
+from graphjit import autotune, config  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 
@@ -77,6 +77,22 @@ def optimized() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", quick)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The times that measuring finds, by name; every candidate still runs once."""
+    times: dict[str, float] = {}
+
+    def medians_ms(
+        candidates: Mapping[str, Callable[[], Any]], budget_s: float
+    ) -> dict[str, float]:
+        for call in candidates.values():
+            call()
+        return {name: times.get(name, 9.0) for name in candidates}
+
+    monkeypatch.setattr(autotune, "medians_ms", medians_ms)
+    return times
 
 
 #: Linux gives a process 65,530 mappings; a compiled program takes about four, and

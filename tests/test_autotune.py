@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +33,6 @@ def net() -> gj.Model:
 
 def kernels(exe: gj.Executable) -> dict[str, str]:
     return {node.name: node.kernel for node in exe.graph.nodes}
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The times that measuring finds, by kernel; every candidate still runs once."""
-    times: dict[str, float] = {}
-
-    def medians_ms(
-        candidates: Mapping[str, Callable[[], Any]], budget_s: float
-    ) -> dict[str, float]:
-        for call in candidates.values():
-            call()
-        return {name: times.get(name, 9.0) for name in candidates}
-
-    monkeypatch.setattr(autotune, "medians_ms", medians_ms)
-    return times
 
 
 def test_the_fastest_is_chosen(clock: dict[str, float]) -> None:

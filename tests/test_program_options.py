@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graphjit as gj
-from graphjit import autotune, program_options
+from graphjit import program_options
 from graphjit.ir import Graph
 from graphjit.lower import lower
 from graphjit.program_options import LIBRARY_EPILOGUES, chosen_option, known_options
@@ -244,22 +244,6 @@ def test_what_is_no_number_stays_none(activation: str) -> None:
 
 
 # --- measuring ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The times that measuring finds, by name; every candidate still runs once."""
-    times: dict[str, float] = {}
-
-    def medians_ms(
-        candidates: Mapping[str, Callable[[], Any]], budget_s: float
-    ) -> dict[str, float]:
-        for call in candidates.values():
-            call()
-        return {name: times.get(name, 9.0) for name in candidates}
-
-    monkeypatch.setattr(autotune, "medians_ms", medians_ms)
-    return times
 
 
 def measured(exe: gj.Executable) -> Choice:
