@@ -34,7 +34,8 @@ def compile_graph(
         graph: A captured (training) graph.
         target: The platform; None for the one JAX runs on.
         passes: What to run; None for `INFERENCE`.
-        autotune: Measure the kernels of this graph's ops on this device.
+        autotune: Measure the kernels of this graph's ops, and the options that its
+            program may be compiled with, on this device.
         batch_size: The batch size that `autotune` measures at.
         tuning: What was measured before.
         buckets: The batch sizes to compile for, as `graphjit.jit` has it.

@@ -551,7 +551,8 @@ def jit(
         target: The platform: "cpu", "gpu", "tpu"; None for the one JAX runs on.
         passes: What to run; None for `graphjit.passes.INFERENCE`.
         autotune: Measure, on this device, every lowering of this model's own ops
-            (about a second for each kind and shape), and use the fastest. The result
+            (about a second for each kind and shape), and the compiler options that may
+            pay for the whole of it, and use the fastest. The result
             is `exe.tuning`; set ``model.tuning = exe.tuning`` to keep it with the
             model and in its file.
         batch_size: The batch size that `autotune` measures at.
